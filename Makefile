@@ -1,0 +1,42 @@
+# make demo   sets up everything and runs the main job: a commit becomes a package that pacman installs
+# make test   sets up everything and runs all tests
+SHELL := /bin/bash
+export CGO_ENABLED ?= 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w $(if $(VERSION),-X github.com/caur-build/caur/internal/command.version=$(VERSION))
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+TESTFLAGS ?=
+
+.PHONY: help build demo test lint bench stats clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## both programs, static, in bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: ## set up everything, then run the main job end to end
+	.ci/setup demo
+	$(MAKE) --no-print-directory build
+	deploy/demo/run
+
+test: ## set up everything, then run all tests, with the race detector
+	.ci/setup test
+	CGO_ENABLED=1 go test -race -timeout 12m $(TESTFLAGS) ./...
+
+lint: ## gofmt, go vet, staticcheck, govulncheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt -w these files:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	.ci/vulncheck $(GOVULNCHECK)
+
+bench: ## benchmarks, on data of real size
+	go test -run '^$$' -bench . -benchmem ./...
+
+stats: ## the size budgets of the code
+	.ci/stats
+
+clean: ## remove what was built here
+	rm -rf bin dist .cache artifacts
