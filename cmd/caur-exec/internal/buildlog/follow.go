@@ -2,7 +2,6 @@ package buildlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 )
-
-// errEnd is END.
-var errEnd = io.EOF
 
 // entry is one decoded stream entry.
 type entry struct {
@@ -227,6 +223,3 @@ func (s *Store) entriesAt(ctx context.Context, k Key, offset int64) ([]entry, er
 		}
 	}
 }
-
-// gone says whether err means that the log is not there (any more).
-func gone(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sort"
 	"sync"
 	"time"
@@ -14,8 +15,8 @@ import (
 // ringSize is how much of a live log's end is held in memory for its followers.
 const ringSize = 512 << 10
 
-// blockFor is how long one Redis read waits for news. A new followed log
-// interrupts it.
+// blockFor is the longest that one Redis read waits for news. A new followed
+// log interrupts it.
 const blockFor = 5 * time.Second
 
 // errCutBack ends the followers of a log of which Redis has lost the end: the
@@ -130,7 +131,7 @@ func (h *hub) run(ctx context.Context) {
 		if !more {
 			return
 		}
-		result, err := h.store.rdb.XRead(readCtx, &redis.XReadArgs{Streams: streams, Count: historyChunks, Block: blockFor}).Result()
+		result, err := h.store.rdb.XRead(readCtx, &redis.XReadArgs{Streams: streams, Count: historyChunks, Block: min(blockFor, h.store.opt.LiveInterval)}).Result()
 		interrupted := readCtx.Err() != nil
 		cancel()
 		switch {
@@ -206,7 +207,7 @@ func (h *hub) addLocked(t *liveTail, entries []entry, err error) {
 		t.lastID = e.id
 		switch {
 		case e.end && e.token >= t.token:
-			h.endLocked(t, errEnd)
+			h.endLocked(t, io.EOF)
 			return
 		case e.end:
 		case e.offset != t.end:
@@ -223,19 +224,19 @@ func (h *hub) addLocked(t *liveTail, entries []entry, err error) {
 		return
 	}
 	drop := 0
-	for t.end-t.chunks0(drop+1) >= ringSize {
+	for t.end-t.startWithout(drop+1) >= ringSize {
 		drop++
 	}
 	clear(t.chunks[:drop]) // the array lives on; its old chunks must not
 	t.chunks = t.chunks[drop:]
-	t.start = t.chunks0(0)
+	t.start = t.startWithout(0)
 	t.quiet, t.strikes = time.Now(), 0
 	close(t.news)
 	t.news = make(chan struct{})
 }
 
-// chunks0 is the offset at which the ring would begin without its first n chunks.
-func (t *liveTail) chunks0(n int) int64 {
+// startWithout is the offset at which the ring would begin without its first n chunks.
+func (t *liveTail) startWithout(n int) int64 {
 	if n < len(t.chunks) {
 		return t.chunks[n].offset
 	}

@@ -34,8 +34,8 @@ func loadScripts() scripts {
 //	{caur-log}:index:PKGBASE             sorted set of the timestamps that have a log
 const tag = "{caur-log}"
 
-func metaKey(k Key) string         { return tag + ":meta:" + k.String() }
-func dataKey(k Key) string         { return tag + ":data:" + k.String() }
+func metaKey(k Key) string           { return tag + ":meta:" + k.String() }
+func dataKey(k Key) string           { return tag + ":data:" + k.String() }
 func indexKey(pkgbase string) string { return tag + ":index:" + pkgbase }
 
 func scriptKeys(k Key) []string { return []string{metaKey(k), dataKey(k), indexKey(k.Pkgbase)} }

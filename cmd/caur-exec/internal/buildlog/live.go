@@ -2,6 +2,7 @@ package buildlog
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -53,7 +54,7 @@ func (h *hub) check(ctx context.Context, t *liveTail) {
 	t.quiet = time.Now()
 	switch {
 	case t.err != nil || t.end != end: // it has moved meanwhile
-	case gone(err):
+	case errors.Is(err, ErrNotFound): // expired, or Redis lost it
 		h.endLocked(t, err)
 	case err != nil: // Redis is out of reach: the reader deals with that
 	case info.Size < end:

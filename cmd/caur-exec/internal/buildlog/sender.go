@@ -95,7 +95,7 @@ func (w *Writer) storeChunk(ctx context.Context, field string, value []byte, siz
 		w.noteAttempt(err, time.Since(begun))
 		if err == nil {
 			again, err := w.settle(ctx, reply[0], reply[1], size)
-			if !again {
+			if !again || err != nil {
 				return err
 			}
 			continue
@@ -116,7 +116,7 @@ func (w *Writer) noteAttempt(err error, since time.Duration) {
 }
 
 // settle acts on the answer of the append script and says whether the chunk
-// must be sent again.
+// must be sent again: after Redis has lost what came before it.
 func (w *Writer) settle(ctx context.Context, code, size int64, sent int) (again bool, err error) {
 	switch code {
 	case 1:
@@ -135,8 +135,9 @@ func (w *Writer) settle(ctx context.Context, code, size int64, sent int) (again 
 	}
 	missing := w.offset - size
 	w.offset = size
-	w.mu.Lock()
-	w.lost += max(missing, 0)
-	w.mu.Unlock()
+	if missing > 0 {
+		note := fmt.Appendf(nil, "\n[caur: %d bytes of output are missing here: Redis came back with older data]\n", missing)
+		return true, w.storeChunk(ctx, fieldPlain, note, len(note))
+	}
 	return true, nil
 }

@@ -89,11 +89,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 		if w.fatal != nil {
 			return len(p), nil
 		}
-		if w.lost > 0 && len(w.buf) < ChunkSize {
+		if w.lost > 0 && !w.stalled {
 			w.noteLossLocked()
 		}
-		n := w.takeLocked(rest)
-		rest = rest[n:]
+		if w.lost == 0 {
+			rest = rest[w.takeLocked(rest):]
+		}
 		if len(rest) == 0 {
 			break
 		}
@@ -112,7 +113,7 @@ func (w *Writer) takeLocked(p []byte) int {
 	if w.cut != nil {
 		return w.cut.add(p)
 	}
-	n := int(min(int64(len(p)), int64(bufferSize-len(w.buf)), w.budget))
+	n := int(min(int64(len(p)), int64(max(bufferSize-len(w.buf), 0)), w.budget))
 	w.buf = append(w.buf, p[:n]...)
 	w.budget -= int64(n)
 	if w.budget == 0 && n < len(p) {
