@@ -291,10 +291,10 @@ end
 
 -- A running job waits again.
 local function give_back(seq, why)
-  local f = call('HMGET', jkey(seq), 'id', 'ts', 'builder', 'token')
+  local f = call('HMGET', jkey(seq), 'id', 'ts', 'builder')
   call('ZREM', K.leases, seq)
   call('HDEL', jkey(seq), 'builder', 'class', 'since', 'expires', 'grace', 'token')
-  call('HSET', jkey(seq), 'state', 'blocked', 'rtoken', f[4])
+  call('HSET', jkey(seq), 'state', 'blocked')
   event('requeued', f[1], f[2], body(seq), why, 'b', f[3])
   settle({ seq })
 end

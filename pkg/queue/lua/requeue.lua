@@ -12,5 +12,6 @@ end
 if was ~= 'running' then return redis.error_reply('CAURLOST the job was delivered already') end
 allow_when_full()
 give_back(seq, 'the builder shuts down')
+call('HSET', jkey(seq), 'rtoken', ARGV[4])
 commit()
 return redis.status_reply('OK')
