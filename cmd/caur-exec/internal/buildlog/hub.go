@@ -21,7 +21,7 @@ const blockFor = 5 * time.Second
 
 // errCutBack ends the followers of a log of which Redis has lost the end: the
 // offsets that they know do not mean the same bytes any more.
-var errCutBack = errors.New("Redis came back with an older state of this log; follow it again")
+var errCutBack = errors.New("the end of this log was lost when Redis came back with older data: follow it again")
 
 // hub reads the ends of all followed live logs with one blocking XREAD, so that
 // followers cost one Redis connection however many they are. It works only
