@@ -241,7 +241,7 @@ func tarGroup(entries []*Entry, lists *lists) ([]byte, error) {
 	var b bytes.Buffer
 	t := tar.NewWriter(&b)
 	for _, e := range entries {
-		h := tar.Header{Uname: "root", Gname: "root", ModTime: e.buildDate()}
+		h := tar.Header{Uname: "root", Gname: "root", ModTime: e.BuildDate()}
 		h.Typeflag, h.Name, h.Mode = tar.TypeDir, e.dir()+"/", 0o755
 		if err := t.WriteHeader(&h); err != nil {
 			return nil, err
@@ -275,7 +275,8 @@ func tarMember(t *tar.Writer, h tar.Header, name, content string) error {
 	return err
 }
 
-func (e *Entry) buildDate() time.Time {
+// BuildDate returns when the package was built, the beginning of 1970 when its desc does not say.
+func (e *Entry) BuildDate() time.Time {
 	for name, lines := range blocks(e.desc) {
 		if name == "BUILDDATE" && len(lines) == 1 {
 			if n, err := strconv.ParseInt(lines[0], 10, 64); err == nil && n > 0 && n < 1<<33 {
