@@ -10,8 +10,10 @@ import (
 
 // GitRepo is a repository with a work tree, branch main. Its user, dates and settings do not depend on the machine.
 type GitRepo struct {
-	Dir string
+	Dir      string
+	Upstream *GitRepo // of PackageRepo: where its VCS package comes from; else nil
 
+	owned  bool // by the UnprivilegedUser
 	t      testing.TB
 	env    []string
 	origin string
@@ -20,12 +22,17 @@ type GitRepo struct {
 // NewGitRepo makes an empty repository.
 func NewGitRepo(t testing.TB) *GitRepo {
 	t.Helper()
+	return newGitRepo(t, t.TempDir())
+}
+
+func newGitRepo(t testing.TB, base string) *GitRepo {
+	t.Helper()
 	Need(t, "git")
-	base := t.TempDir()
 	g := &GitRepo{Dir: filepath.Join(base, "work"), t: t, origin: filepath.Join(base, "origin.git")}
 	g.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + base, "LANG=C.UTF-8", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_TERMINAL_PROMPT=0",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
 		"GIT_AUTHOR_NAME=Tess Tester", "GIT_AUTHOR_EMAIL=tess@example.org",
 		"GIT_COMMITTER_NAME=Tess Tester", "GIT_COMMITTER_EMAIL=tess@example.org",
 	}
@@ -76,6 +83,9 @@ func (g *GitRepo) Commit(message string) string {
 	g.t.Helper()
 	g.Git("add", "-A", "-f")
 	g.Git("commit", "-q", "--allow-empty", "-m", message)
+	if g.owned {
+		Chown(g.t, g.Dir)
+	}
 	return g.Git("rev-parse", "HEAD")
 }
 
