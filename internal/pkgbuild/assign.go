@@ -12,7 +12,7 @@ import (
 func (e *evaluator) assign(a *syntax.Assign, name string) {
 	record := Assignment{
 		Name: a.Name.Value, Func: e.inFunc(), Line: e.text.lineOf(a),
-		Append: a.Append, Array: a.Array != nil,
+		Append: a.Append, Array: a.Array != nil, node: a, inFile: e.text.line == 0,
 	}
 	v := &variable{line: record.Line}
 	switch {
@@ -40,7 +40,7 @@ func (e *evaluator) element(word *syntax.Word, line int) Element {
 		return Element{Line: line, Literal: true}
 	}
 	_, isLiteral := literal(word)
-	return Element{Raw: e.text.of(word), Line: e.text.lineOf(word), Literal: isLiteral}
+	return Element{Raw: e.text.of(word), Line: e.text.lineOf(word), Literal: isLiteral, word: word}
 }
 
 func (e *evaluator) assignScalar(a *syntax.Assign, name string, v *variable, record *Assignment) {
@@ -263,11 +263,27 @@ func (e *evaluator) declare(cmd *syntax.DeclClause) {
 			continue
 		}
 		option, ok := literal(arg.Value)
+		if quoted, isAssign := quotedAssign(arg.Value, option); ok && isAssign {
+			e.declareOne(cmd, quoted, d)
+			continue
+		}
 		if !ok || option == "" || !d.option(option) {
 			e.lose(e.dynamic(cmd, "the declaration "+shorten(e.text.of(cmd))))
 			return
 		}
 	}
+}
+
+// quotedAssign reads a word such as "name=value", which is an assignment although it is quoted as a whole.
+func quotedAssign(word *syntax.Word, value string) (*syntax.Assign, bool) {
+	name, _, found := strings.Cut(value, "=")
+	if !found || !syntax.ValidName(name) {
+		return nil, false
+	}
+	return &syntax.Assign{
+		Name:  &syntax.Lit{ValuePos: word.Pos(), ValueEnd: word.Pos(), Value: name},
+		Value: &syntax.Word{Parts: []syntax.WordPart{&syntax.SglQuoted{Left: word.Pos(), Right: word.Pos(), Value: value[len(name)+1:]}}},
+	}, true
 }
 
 type declaration struct {

@@ -23,8 +23,8 @@ func (e *evaluator) call(cmd *syntax.CallExpr) flow {
 		e.lose(e.asDynamic(err))
 		return flowNext
 	}
-	e.status = status{ok: true}
 	if fn := e.funcs[name]; fn != nil {
+		e.status = status{ok: true}
 		return e.callFunction(cmd, name, fn)
 	}
 	return e.builtin(cmd, name, cmd.Args[1:])
@@ -42,6 +42,8 @@ func (e *evaluator) commandName(cmd *syntax.CallExpr) (string, error) {
 }
 
 func (e *evaluator) builtin(cmd *syntax.CallExpr, name string, args []*syntax.Word) flow {
+	before := e.status
+	e.status = status{ok: true}
 	switch name {
 	case ":", "true", "echo":
 		e.expandAll(args)
@@ -54,6 +56,7 @@ func (e *evaluator) builtin(cmd *syntax.CallExpr, name string, args []*syntax.Wo
 		e.setStatus(e.testCommand(cmd, name, args))
 		return flowNext
 	case "return", "exit":
+		e.status = before
 		e.setReturnStatus(args)
 		if name == "exit" {
 			return flowExit
@@ -107,6 +110,12 @@ func (e *evaluator) other(cmd *syntax.CallExpr, name string, args []*syntax.Word
 
 // harmlessOption knows the shell options that change nothing here: extended patterns are dynamic anyway.
 func (e *evaluator) harmlessOption(args []*syntax.Word) bool {
+	if len(args) == 1 {
+		switch literalWord(args[0]) {
+		case "-u", "+u", "-e", "+e", "-eu": // what they stop does not build at all
+			return true
+		}
+	}
 	if len(args) < 2 {
 		return false
 	}
@@ -137,7 +146,7 @@ func (e *evaluator) expandAll(words []*syntax.Word) {
 }
 
 func (e *evaluator) setReturnStatus(args []*syntax.Word) {
-	if len(args) == 0 {
+	if len(args) == 0 || e.text.of(args[0]) == "$?" {
 		return
 	}
 	value, err := e.scalar(args[0])

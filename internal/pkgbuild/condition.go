@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -145,7 +146,10 @@ func (e *evaluator) testWords(at syntax.Node, words []string) (bool, error) {
 			}
 		}
 	}
-	if words[0] == "!" && len(words) <= 4 {
+	if len(words) > 4 {
+		return e.testChain(at, words)
+	}
+	if words[0] == "!" {
 		ok, err := e.testWords(at, words[1:])
 		return !ok, err
 	}
@@ -160,4 +164,24 @@ func (e *evaluator) testWords(at syntax.Node, words []string) (bool, error) {
 		}
 	}
 	return false, unknown
+}
+
+// testChain evaluates conditions joined by -o and -a, of which -a binds stronger.
+func (e *evaluator) testChain(at syntax.Node, words []string) (bool, error) {
+	for _, op := range []string{"-o", "-a"} {
+		i := slices.Index(words, op)
+		if i < 0 {
+			continue
+		}
+		left, err := e.testWords(at, words[:i])
+		if err != nil {
+			return false, err
+		}
+		right, err := e.testWords(at, words[i+1:])
+		if op == "-o" {
+			return left || right, err
+		}
+		return left && right, err
+	}
+	return false, e.dynamic(at, "the condition "+shorten(e.text.of(at)))
 }

@@ -168,21 +168,32 @@ func (e *evaluator) caseClause(cmd *syntax.CaseClause) flow {
 		return e.maybeCase(e.asDynamic(err), cmd.Items)
 	}
 	e.status = status{ok: true}
+	through := false // the case before ends in ;&
 	for i, it := range cmd.Items {
-		if it.Op != syntax.Break {
-			return e.maybeCase(e.dynamic(it, "a case that falls through"), cmd.Items[i:])
-		}
-		for _, word := range it.Patterns {
-			matched, err := e.matches(subject, word)
-			if err != nil {
+		matched := through
+		if !matched {
+			if matched, err = e.matchesAny(subject, it.Patterns); err != nil {
 				return e.maybeCase(e.asDynamic(err), cmd.Items[i:])
 			}
-			if matched {
-				return e.stmts(it.Stmts)
-			}
 		}
+		if !matched {
+			continue
+		}
+		if f := e.stmts(it.Stmts); f != flowNext || it.Op == syntax.Break {
+			return f
+		}
+		through = it.Op == syntax.Fallthrough
 	}
 	return flowNext
+}
+
+func (e *evaluator) matchesAny(subject string, patterns []*syntax.Word) (bool, error) {
+	for _, word := range patterns {
+		if matched, err := e.matches(subject, word); matched || err != nil {
+			return matched, err
+		}
+	}
+	return false, nil
 }
 
 func (e *evaluator) maybeCase(why *Dynamic, items []*syntax.CaseItem) flow {

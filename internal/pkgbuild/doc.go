@@ -17,8 +17,8 @@
 // # Writing
 //
 // File.Apply makes edits as splices of byte ranges found through the tree: quoting, layout and comments stay byte for byte. It is
-// all or nothing, and after the splices the file is evaluated again: unless every edited variable now has
-// exactly the value that was asked for, and nothing else was assigned differently, the edit is refused.
+// all or nothing. Each new word is parsed on its own and must mean exactly its value, and after the splices the file is evaluated again:
+// unless every edited variable now has the value that was asked for, the edit is refused.
 //
 // Format is shfmt with the options of the repository's .editorconfig. File.Normal is a form for comparing in which
 // layout and comments make no difference.

@@ -25,7 +25,10 @@ type Error struct {
 	File    string // as given to Parse
 	Line    int    // 1-based; 0 when the whole file is meant
 	Message string
+	Err     error // the kind, for errors.Is: ErrNotLiteral, ErrMissing, or nil
 }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 func (e *Error) Error() string {
 	if e.Line == 0 {
@@ -97,6 +100,7 @@ func parseTree(name string, data []byte) (*syntax.File, error) {
 	if line := tooDeep(tree); line > 0 {
 		return nil, &Error{File: name, Line: line, Message: errDepth.Error()}
 	}
+	regroup(tree)
 	return tree, nil
 }
 

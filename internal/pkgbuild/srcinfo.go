@@ -3,6 +3,7 @@ package pkgbuild
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -193,6 +194,7 @@ func (s *Static) overridesOf(pkgname, base string) *overrides {
 	}
 	if o.fn != nil && o.fn.decl != nil {
 		o.collect(o.fn.decl.Body)
+		slices.SortStableFunc(o.lines, func(a, b *syntax.Stmt) int { return int(a.Pos().Offset()) - int(b.Pos().Offset()) })
 	}
 	return o
 }

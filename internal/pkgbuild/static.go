@@ -3,6 +3,7 @@ package pkgbuild
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -71,6 +72,20 @@ func (s *Static) Functions() []Function {
 		}
 		return 1
 	})
+	return out
+}
+
+// Checksums lists the checksum arrays that the file has, those for one architecture included: sha256sums,
+// b2sums_x86_64… The array belongs to the source array with the same ending.
+func (s *Static) Checksums() []string {
+	var out []string
+	for _, name := range s.Names() {
+		for _, key := range ChecksumKeys() {
+			if name == key || strings.HasPrefix(name, key+"_") {
+				out = append(out, name)
+			}
+		}
+	}
 	return out
 }
 

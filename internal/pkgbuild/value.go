@@ -1,6 +1,10 @@
 package pkgbuild
 
-import "fmt"
+import (
+	"fmt"
+
+	"mvdan.cc/sh/v3/syntax"
+)
 
 // Kind says what a variable holds.
 type Kind uint8
@@ -59,6 +63,9 @@ type Assignment struct {
 	Append   bool   // +=
 	Array    bool   // name=(…)
 	Elements []Element
+
+	node   *syntax.Assign
+	inFile bool // written in the file itself, not made by eval
 }
 
 // Element is one word of an assignment as it is written, with what it expands to.
@@ -68,4 +75,6 @@ type Element struct {
 	Literal bool     // no expansion of any kind: what is written is what is meant
 	Values  []string // a scalar has exactly one; a word of an array zero or more (braces, "${array[@]}")
 	Dynamic *Dynamic // nil when Values are known
+
+	word *syntax.Word // nil for the value of `name=`
 }

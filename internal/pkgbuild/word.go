@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -441,4 +442,19 @@ func (e *evaluator) joiner(at syntax.Node, star bool) (string, error) {
 		return "", e.dynamic(at, "an IFS that depends on the locale")
 	}
 	return ifs[:min(1, len(ifs))], nil
+}
+
+// namesIn lists the variables that a word expands, each once.
+func namesIn(word *syntax.Word) []string {
+	var names []string
+	if word == nil {
+		return nil
+	}
+	syntax.Walk(word, func(node syntax.Node) bool {
+		if p, ok := node.(*syntax.ParamExp); ok && syntax.ValidName(p.Param.Value) && !slices.Contains(names, p.Param.Value) {
+			names = append(names, p.Param.Value)
+		}
+		return true
+	})
+	return names
 }
