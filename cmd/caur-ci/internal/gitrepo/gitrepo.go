@@ -41,6 +41,7 @@ type Repo struct {
 	refs     refs
 	workTree string // absolute, "" when bare
 	batch    *catFile
+	partial  *partial // nil until it is needed
 }
 
 // Open opens the repository that dir belongs to: dir itself when it is a bare repository, else the checkout around it.

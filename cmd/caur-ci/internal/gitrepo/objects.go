@@ -29,32 +29,17 @@ type object struct {
 	data []byte // only valid during the call; nil when it is missing or bigger than maxObject
 }
 
-// readExisting reads objects that must exist: other objects name them. Those that a partial clone has not fetched yet
-// are fetched, all in one go; got is called once for each, the late ones last.
+// readExisting reads objects that must exist, since other objects name them; got is called for each, in order. Those
+// that a partial clone has not fetched yet are fetched before, all in one go.
 func (r *Repo) readExisting(ctx context.Context, ids []string, got func(i int, o object) error) error {
-	var missing []int
-	err := r.readObjects(ctx, ids, func(i int, o object) error {
+	if err := r.fetchAbsent(ctx, ids); err != nil {
+		return err
+	}
+	return r.readObjects(ctx, ids, func(i int, o object) error {
 		if o.kind == "" {
-			missing = append(missing, i)
-			return nil
+			return fmt.Errorf("object %s: %w: the repository is damaged, 'git fsck' says more", ids[i], ErrMissing)
 		}
 		return got(i, o)
-	})
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	late := make([]string, len(missing))
-	for n, i := range missing {
-		late[n] = ids[i]
-	}
-	if err := r.fetchObjects(ctx, late); err != nil {
-		return err
-	}
-	return r.readObjects(ctx, late, func(n int, o object) error {
-		if o.kind == "" {
-			return fmt.Errorf("object %s: %w", late[n], ErrMissing)
-		}
-		return got(missing[n], o)
 	})
 }
 
@@ -69,7 +54,7 @@ func (r *Repo) readObjects(ctx context.Context, names []string, got func(i int, 
 	}
 	if r.batch == nil {
 		cmd := r.program.Command("cat-file", "--batch")
-		// Left alone, git fetches what a partial clone lacks one object at a time, and without our credentials.
+		// Left alone, git fetches what a partial clone lacks one object at a time, and without credentials.
 		cmd.Env = append(cmd.Env, "GIT_NO_LAZY_FETCH=1")
 		batch, err := startCatFile(r.ctx, cmd)
 		if err != nil {

@@ -9,15 +9,47 @@ import (
 // fetchChunk bounds how many object IDs one fetch gets as arguments.
 const fetchChunk = 1000
 
-// fetchObjects brings objects here that a partial clone (git clone --filter=…) left at its promisor remote.
-func (r *Repo) fetchObjects(ctx context.Context, ids []string) error {
-	remote, err := r.promisor(ctx)
-	if err != nil {
-		return err
+// partial is what is known of a partial clone (git clone --filter=…): objects that others name may still be at its
+// promisor remote. cat-file cannot be asked what is missing, it ends with the first such object.
+type partial struct {
+	remote string          // "" when the clone is not partial
+	local  map[string]bool // IDs of all objects that are here
+}
+
+// fetchAbsent brings those of the objects here that a partial clone has left at its remote.
+func (r *Repo) fetchAbsent(ctx context.Context, ids []string) error {
+	if r.partial == nil {
+		remote, err := r.refs.promisor(ctx)
+		if err != nil {
+			return fmt.Errorf("look for a promisor remote: %w", err)
+		}
+		r.partial = &partial{remote: remote}
 	}
-	if remote == "" {
-		return fmt.Errorf("object %s and %d more: %w: the repository is damaged, 'git fsck' says where", ids[0], len(ids)-1, ErrMissing)
+	p := r.partial
+	if p.remote == "" || len(ids) == 0 {
+		return nil
 	}
+	if p.local == nil {
+		out, err := r.program.Output(ctx, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
+		if err != nil {
+			return fmt.Errorf("list the objects of a partial clone: %w", err)
+		}
+		p.local = make(map[string]bool, len(out)/41)
+		for id := range strings.FieldsSeq(string(out)) {
+			p.local[id] = true
+		}
+	}
+	var absent []string
+	for _, id := range ids {
+		if !p.local[id] {
+			p.local[id] = true
+			absent = append(absent, id)
+		}
+	}
+	return r.fetchObjects(ctx, p.remote, absent)
+}
+
+func (r *Repo) fetchObjects(ctx context.Context, remote string, ids []string) error {
 	for len(ids) > 0 {
 		n := min(len(ids), fetchChunk)
 		// As git itself does it: what is here says nothing about what is missing, so there is nothing to negotiate.
@@ -29,22 +61,4 @@ func (r *Repo) fetchObjects(ctx context.Context, ids []string) error {
 		ids = ids[n:]
 	}
 	return nil
-}
-
-// promisor is the remote that has what a partial clone lacks, "" for other clones.
-func (r *Repo) promisor(ctx context.Context) (string, error) {
-	out, err := r.program.Output(ctx, "config", "--get-regexp", `^remote\..*\.promisor$`)
-	if exitCode(err) == 1 {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("look for a promisor remote: %w", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if value == "true" {
-			return strings.TrimSuffix(strings.TrimPrefix(key, "remote."), ".promisor"), nil
-		}
-	}
-	return "", nil
 }

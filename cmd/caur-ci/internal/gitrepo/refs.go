@@ -23,6 +23,8 @@ type refs interface {
 	hasRemote(ctx context.Context, name string) (bool, error)
 	// shallow lists the commits whose parents a shallow clone was not given.
 	shallow(ctx context.Context) ([]string, error)
+	// promisor is the remote that has what a partial clone lacks, "" for other clones.
+	promisor(ctx context.Context) (string, error)
 }
 
 // library answers with go-git.
@@ -110,6 +112,19 @@ func (l *library) shallow(context.Context) ([]string, error) {
 	return ids, err
 }
 
+func (l *library) promisor(context.Context) (string, error) {
+	cfg, err := l.repo.Config()
+	if err != nil {
+		return "", err
+	}
+	for _, remote := range cfg.Raw.Section("remote").Subsections {
+		if remote.Options.Get("promisor") == "true" {
+			return remote.Name, nil
+		}
+	}
+	return "", nil
+}
+
 // program answers with the git program.
 type program struct {
 	repo     git.Repo
@@ -164,6 +179,20 @@ func (p *program) shallow(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	return strings.Fields(string(data)), err
+}
+
+func (p *program) promisor(ctx context.Context) (string, error) {
+	out, err := p.repo.Output(ctx, "config", "--get-regexp", `^remote\..*\.promisor$`)
+	if exitCode(err) == 1 {
+		return "", nil
+	}
+	for line := range strings.Lines(string(out)) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if value == "true" {
+			return strings.TrimSuffix(strings.TrimPrefix(key, "remote."), ".promisor"), err
+		}
+	}
+	return "", err
 }
 
 // quoteRegexp makes a remote's name literal in an extended POSIX expression.
