@@ -16,6 +16,7 @@
 package gitrepo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,6 +151,26 @@ func (r *Repo) commits(ctx context.Context, ids []string) ([]Commit, error) {
 		return err
 	})
 	return list, err
+}
+
+// Blobs reads the contents of files by ID; an ID "" gives nil.
+func (r *Repo) Blobs(ctx context.Context, ids []string) ([][]byte, error) {
+	names := make([]string, 0, len(ids))
+	index := make([]int, 0, len(ids))
+	for i, id := range ids {
+		if id != "" {
+			names, index = append(names, id), append(index, i)
+		}
+	}
+	contents := make([][]byte, len(ids))
+	err := r.readExisting(ctx, names, func(i int, o object) error {
+		if o.kind != "blob" || o.data == nil {
+			return fmt.Errorf("object %s is a %s of %d bytes, not a file that is read", o.id, o.kind, o.size)
+		}
+		contents[index[i]] = bytes.Clone(o.data)
+		return nil
+	})
+	return contents, err
 }
 
 // parseCommit reads the headers that matter here; the message is everything after the first empty line.
