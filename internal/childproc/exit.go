@@ -61,12 +61,17 @@ type tailBuffer struct {
 }
 
 func (t *tailBuffer) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
-	if extra := len(t.buf) - tailSize; extra > 0 {
+	n := len(p)
+	if len(p) > tailSize {
+		p = p[len(p)-tailSize:]
+		t.cut = true
+	}
+	if extra := len(t.buf) + len(p) - tailSize; extra > 0 {
 		t.buf = append(t.buf[:0], t.buf[extra:]...)
 		t.cut = true
 	}
-	return len(p), nil
+	t.buf = append(t.buf, p...)
+	return n, nil
 }
 
 // String gives the kept text without anything that could steer a terminal or forge a line of a log viewer: control
