@@ -202,8 +202,8 @@ func (w *signalWriter) String() string {
 func TestTheEndOfTheContextStopsTheCommandWithItsCause(t *testing.T) {
 	replaced := errors.New("replaced by a newer job")
 	cases := []struct{ name, script, want string }{
-		{"one SIGTERM is passed on", "trap 'echo terminated; exit 0' TERM; echo ready; while :; do read -t 0.1 <> <(:); done", "terminated"},
-		{"SIGKILL follows", "trap '' TERM; echo ready; while :; do read -t 0.1 <> <(:); done", "ready"},
+		{"one SIGTERM is passed on", "trap 'echo terminated; exit 0' TERM; echo ready; sleep 300 & wait", "terminated"},
+		{"SIGKILL follows", "trap '' TERM; echo ready; while :; do sleep 1; done", "ready"},
 	}
 	for name, engine := range map[string]container.Engine{"overlay": overlayEngine(t, t.TempDir()), "plain": plainEngine(t)} {
 		for _, c := range cases {
@@ -235,7 +235,7 @@ func TestProcessesThatOutliveTheCommandDieWithTheOverlay(t *testing.T) {
 	engine := overlayEngine(t, t.TempDir())
 	dir := t.TempDir()
 	lock := filepath.Join(dir, "lock")
-	spec := shell(t, "exec 9>"+lock+"; flock 9; setsid bash -c 'trap \"\" TERM; while :; do read -t 1 <> <(:); done' & disown; exit 0")
+	spec := shell(t, "exec 9>"+lock+"; flock 9; setsid bash -c 'trap \"\" TERM; while :; do sleep 1; done' & disown; exit 0")
 	spec.Mounts = []container.Mount{{Source: dir, Target: dir}}
 	run(t, engine, spec)
 	// The process that was left behind would still hold the lock.
