@@ -91,7 +91,26 @@ func checkBytes(name string, data []byte) error {
 
 func lineAt(data []byte, offset int) int { return 1 + bytes.Count(data[:offset], []byte("\n")) }
 
+// parseTree parses and bounds the tree, and refuses what the parser is known to read in another way than bash: who
+// reads the tree must see the commands that bash would run.
 func parseTree(name string, data []byte) (*syntax.File, error) {
+	tree, err := parseComments(name, data)
+	if err != nil {
+		return nil, err
+	}
+	regroup(tree)
+	switch {
+	case quoteTrap(tree) > 0:
+		return nil, &Error{File: name, Line: quoteTrap(tree), Message: "a single quote inside \"${…}\" that bash takes for a plain character; rewrite it without quotes"}
+	case gluedArray(tree, data) > 0:
+		return nil, &Error{File: name, Line: gluedArray(tree, data), Message: "an array with something right behind its closing parenthesis"}
+	case gluedComment(tree, data) > 0:
+		return nil, &Error{File: name, Line: gluedComment(tree, data), Message: "a # without a blank before it, which bash may take for a part of the word before; put a blank or quotes"}
+	}
+	return tree, nil
+}
+
+func parseOnce(name string, data []byte) (*syntax.File, error) {
 	parser := syntax.NewParser(syntax.Variant(syntax.LangBash), syntax.KeepComments(true))
 	tree, err := parser.Parse(&depthReader{data: data}, name)
 	if err != nil {
@@ -100,7 +119,6 @@ func parseTree(name string, data []byte) (*syntax.File, error) {
 	if line := tooDeep(tree); line > 0 {
 		return nil, &Error{File: name, Line: line, Message: errDepth.Error()}
 	}
-	regroup(tree)
 	return tree, nil
 }
 

@@ -123,11 +123,19 @@ func (e *evaluator) scalar(word *syntax.Word) (string, error) {
 // fields expands a word the way an element of an array or an argument is.
 func (e *evaluator) fields(word *syntax.Word) ([]string, error) {
 	tokens := lex(word.Parts)
+	if nestedQuotes(word) {
+		if raw := e.text.of(word); strings.Contains(raw, ",") || strings.Contains(raw, "..") {
+			return nil, e.dynamic(word, "braces near quotes inside quotes: "+shorten(raw))
+		}
+	}
 	alternatives := [][]token{tokens}
 	if hasBraces(tokens) {
 		var ok bool
 		if alternatives, ok = e.braces(tokens); !ok {
 			return nil, e.lost
+		}
+		if slices.ContainsFunc(alternatives, growsName) {
+			return nil, e.dynamic(word, "a name that braces make longer: "+shorten(e.text.of(word)))
 		}
 	}
 	var out []string
@@ -149,6 +157,45 @@ func (e *evaluator) fields(word *syntax.Word) ([]string, error) {
 		out = append(out, fields...)
 	}
 	return out, nil
+}
+
+// nestedQuotes finds quotes in an expansion inside double quotes, as in "${x:-"y"}". Bash's brace expansion does not understand them.
+func nestedQuotes(word *syntax.Word) bool {
+	found := false
+	for _, part := range word.Parts {
+		quoted, ok := part.(*syntax.DblQuoted)
+		if !ok {
+			continue
+		}
+		for _, inner := range quoted.Parts {
+			p, ok := inner.(*syntax.ParamExp)
+			if !ok || p.Exp == nil && p.Repl == nil {
+				continue
+			}
+			syntax.Walk(p, func(node syntax.Node) bool {
+				switch node.(type) {
+				case *syntax.DblQuoted, *syntax.SglQuoted:
+					found = true
+				}
+				return true
+			})
+		}
+	}
+	return found
+}
+
+// growsName finds $a{b,c}, which bash reads as $ab $ac: braces are expanded in the text, before names are looked for.
+func growsName(tokens []token) bool {
+	for i := 1; i < len(tokens); i++ {
+		p, ok := tokens[i-1].part.(*syntax.ParamExp)
+		if !ok || !p.Short || !syntax.ValidName(p.Param.Value) || tokens[i].part != nil || tokens[i].quoted {
+			continue
+		}
+		if syntax.ValidName("_" + tokens[i].text[:1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // fieldBuilder collects the fields of one word. As a scalar it collects one string.
@@ -414,7 +461,16 @@ func (b *fieldBuilder) defaultWord(word *syntax.Word, quoted bool) error {
 		return nil
 	}
 	for _, part := range word.Parts {
-		if sgl, ok := part.(*syntax.SglQuoted); ok && !sgl.Dollar { // quotes are plain characters here
+		switch part.(type) {
+		case *syntax.DblQuoted, *syntax.SglQuoted:
+			if len(word.Parts) > 1 { // quotes inside quotes: bash has rules of its own
+				return b.e.dynamic(word, "quotes inside quotes: "+shorten(b.e.text.of(word)))
+			}
+		}
+		if sgl, ok := part.(*syntax.SglQuoted); ok { // quotes are plain characters here
+			if sgl.Dollar || strings.Contains(sgl.Value, "$") {
+				return b.e.dynamic(word, "quotes inside quotes: "+shorten(b.e.text.of(word)))
+			}
 			b.write("'"+sgl.Value+"'", true)
 			continue
 		}
