@@ -106,7 +106,27 @@ func bashArray(b *strings.Builder, name string, values []string) {
 	b.WriteString(")\n")
 }
 
-// bashQuote writes a value in double quotes, as `declare -p` does.
+// bashQuote writes a value as `declare -p` does: in double quotes, or with control characters in $'…', because bash uses
+// two of those bytes inside of arrays for itself and would double them.
 func bashQuote(value string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(value) + `"`
+	if !strings.ContainsFunc(value, isControl) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(value) + `"`
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c == '\\' || c == '\'':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case isControl(rune(c)) && c != 0: // NUL stays for the caller to find
+			fmt.Fprintf(&b, "\\%03o", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('\'')
+	return b.String()
 }
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
