@@ -81,7 +81,7 @@ func ParseSource(entry string) Source {
 		}
 		return s
 	}
-	vcs, _, prefixed := strings.Cut(scheme, "+")
+	vcs, _, _ := strings.Cut(scheme, "+")
 	if !slices.Contains([]string{"bzr", "fossil", "git", "hg", "svn"}, vcs) {
 		if !named {
 			s.Name = lastElement(s.URL)
@@ -89,9 +89,7 @@ func ParseSource(entry string) Source {
 		return s
 	}
 	s.VCS = vcs
-	if prefixed {
-		s.URL = strings.TrimPrefix(s.URL, vcs+"+")
-	}
+	s.URL = strings.TrimPrefix(s.URL, vcs+"+")
 	s.splitFragment()
 	if !named {
 		s.Name = vcsName(vcs, s.URL)
