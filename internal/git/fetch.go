@@ -39,7 +39,7 @@ func FetchCommit(ctx context.Context, cacheDir, url, commitOrBranch string) (sha
 	}
 	defer unlock()
 	sha, err = f.fetch(ctx, commitOrBranch)
-	if err == nil || ctx.Err() != nil || !f.broken(ctx, err) {
+	if err == nil || ctx.Err() != nil || !broken(err) {
 		return sha, err
 	}
 	if err := f.wipe(); err != nil {
@@ -104,6 +104,7 @@ func (f fetcher) has(ctx context.Context, sha string) bool {
 // fetchFrom fetches the refspecs with these options of git-fetch(1).
 func (f fetcher) fetchFrom(ctx context.Context, options []string, refspecs ...string) error {
 	args := append([]string{
+		"-c", "fetch.unpackLimit=1", // packs are on disk when git says so, single objects are not
 		"fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow", "--force",
 	}, options...)
 	args = append(append(args, "--", f.url), refspecs...)
@@ -194,13 +195,10 @@ func (f fetcher) tidy(ctx context.Context) error {
 	return err
 }
 
-// broken says whether the cache itself is what fails: a power cut or a full disk can leave objects that git cannot read.
-func (f fetcher) broken(ctx context.Context, err error) bool {
-	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrAuth) {
-		return false
-	}
-	_, fsck := f.git(ctx, "fsck", "--connectivity-only", "--no-dangling", "--no-progress")
-	return fsck != nil && ctx.Err() == nil
+// broken says whether the cache itself is what fails: a power cut or a full disk can leave files that git cannot read.
+func broken(err error) bool {
+	return containsAny(err.Error(), "is empty", "corrupt", "bad object", "bad tree", "unable to read", "too short", "missing ",
+		"did not receive expected object", "unresolved delta", "invalid object", "index file", "does not match index")
 }
 
 // wipe empties the cache except for our lock.

@@ -83,7 +83,7 @@ func (r Repo) resolve(ctx context.Context, remote string) (string, credentials, 
 // pushError reads the porcelain output of git push: FLAG TAB FROM:TO TAB SUMMARY, flag "!" for a ref that was rejected.
 // Of an atomic push the refs that only fail along with another say so; they are no reason.
 func pushError(porcelain string, err error) error {
-	var raced, refused []string
+	var raced, refused, along []string
 	for line := range strings.Lines(porcelain) {
 		parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(parts) != 3 || parts[0] != "!" {
@@ -92,6 +92,7 @@ func pushError(porcelain string, err error) error {
 		_, to, _ := strings.Cut(parts[1], ":")
 		switch what := to + " " + parts[2]; {
 		case containsAny(parts[2], "atomic push fail", "atomic transaction failed", "transaction aborted"):
+			along = append(along, what)
 		case containsAny(parts[2], raceTexts[:]...):
 			raced = append(raced, what)
 		default:
@@ -99,14 +100,21 @@ func pushError(porcelain string, err error) error {
 		}
 	}
 	var exit *childproc.ExitError
-	if len(raced)+len(refused) == 0 || !errors.As(err, &exit) {
+	if len(raced)+len(refused)+len(along) == 0 || !errors.As(err, &exit) {
 		return err
+	}
+	said := remoteLines(exit.Stderr)
+	if len(refused)+len(raced) == 0 { // the server's transaction failed as a whole; only its messages say why
+		if containsAny(said, raceTexts[:]...) {
+			return fmt.Errorf("git push: %w: %s", ErrRaced, said)
+		}
+		refused = along
 	}
 	if len(refused) == 0 {
 		return fmt.Errorf("git push: %w: %s", ErrRaced, strings.Join(raced, ", "))
 	}
 	reason := strings.Join(refused, ", ")
-	if said := remoteLines(exit.Stderr); said != "" {
+	if said != "" {
 		reason += ": " + said
 	}
 	return fmt.Errorf("git push: %w", &ErrRefused{Reason: reason})

@@ -43,6 +43,9 @@ func newGitRepo(t testing.TB, base string) *GitRepo {
 	return g
 }
 
+// T gives the test that made the repository.
+func (g *GitRepo) T() testing.TB { return g.t }
+
 // Git runs git in the work tree and gives its output without the last newline; the test ends when it fails.
 func (g *GitRepo) Git(args ...string) string {
 	g.t.Helper()
