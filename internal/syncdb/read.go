@@ -130,6 +130,7 @@ func (d *DB) openFiles(path string) error {
 	for _, entries := range groupsOf(d.entries) {
 		g := a.bySum[sumOf(entries, true)]
 		if g != nil && a.check(g) != nil {
+			delete(a.bySum, g.sum) // never to be copied
 			g = nil
 		}
 		for _, e := range entries {
