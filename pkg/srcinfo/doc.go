@@ -21,5 +21,5 @@
 // a word, fields have no line numbers, the order of fields is lost and its
 // printer leaves out b2sums (so a rewrite would destroy a file), a required field that
 // is missing has no line, and the whole file is refused for an architecture-specific key
-// of an architecture that is not built. It also takes twice the time and memory.
+// of an architecture that is not built. It also allocates eight times as often.
 package srcinfo

@@ -72,8 +72,11 @@ func (s *VersionState) Newest(pkgbase string) string {
 
 // ChangedSince lists, sorted, the packages that have a version now which they did not
 // have in the older state: as today's comparison line by line, a package that is new counts and
-// one that is gone does not.
+// one that is gone does not. A nil older state is an empty one.
 func (s *VersionState) ChangedSince(older *VersionState) []string {
+	if older == nil {
+		older = &VersionState{}
+	}
 	var changed []string
 	for pkgbase, versions := range s.versions {
 		before := older.versions[pkgbase]
