@@ -25,6 +25,7 @@ type Entry struct {
 	Name, Version, Base, Filename string
 
 	desc  string
+	sum   sum // of directory name and desc, once it was needed
 	files fileList
 }
 

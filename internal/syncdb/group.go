@@ -11,6 +11,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,18 +50,23 @@ type sum [16]byte
 
 func sumOf(entries []*Entry, files bool) sum {
 	h := sha256.New()
-	var size [8]byte
 	for _, e := range entries {
-		binary.LittleEndian.PutUint64(size[:], uint64(len(e.desc)))
-		io.WriteString(h, e.Name)
-		io.WriteString(h, "-")
-		io.WriteString(h, e.Version)
-		h.Write(size[:])
-		io.WriteString(h, e.desc)
+		if e.sum == (sum{}) {
+			e.sum = e.digest()
+		}
+		h.Write(e.sum[:])
 		if files && !e.files.known() {
 			h.Write([]byte{1})
 		}
 	}
+	return sum(h.Sum(nil)[:len(sum{})])
+}
+
+func (e *Entry) digest() sum {
+	h := sha256.New()
+	io.WriteString(h, e.dir())
+	h.Write([]byte{0})
+	io.WriteString(h, e.desc)
 	return sum(h.Sum(nil)[:len(sum{})])
 }
 
@@ -175,21 +181,21 @@ func openArchive(path string) (a *archive, indexed bool, err error) {
 	return a, groups != nil, nil
 }
 
-// frame returns the compressed bytes of g, checked against the index.
-func (a *archive) frame(g *group) ([]byte, error) {
-	b := make([]byte, g.size)
+// frame returns the compressed bytes of g, checked against the index, in buf when they fit.
+func (a *archive) frame(g *group, buf []byte) ([]byte, error) {
+	b := slices.Grow(buf[:0], int(g.size))[:g.size]
 	if _, err := a.f.ReadAt(b, g.off); err != nil {
-		return nil, err
+		return b, err
 	}
 	if crc32.Checksum(b, castagnoli()) != g.crc {
-		return nil, fmt.Errorf("%s is damaged: the %d bytes at offset %d do not match its index", a.f.Name(), g.size, g.off)
+		return b, fmt.Errorf("%s is damaged: the %d bytes at offset %d do not match its index", a.f.Name(), g.size, g.off)
 	}
 	return b, nil
 }
 
 // content returns the tar records of g.
 func (a *archive) content(g *group, dec *zstd.Decoder) ([]byte, error) {
-	b, err := a.frame(g)
+	b, err := a.frame(g, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -55,11 +55,12 @@ func (l *lists) load(g *group) error {
 		return err
 	}
 	found := make(map[string]string)
+	var m memberReader
 	err = members(bytes.NewReader(plain), func(dir, name string, size int64, body io.Reader) error {
 		if name != "files" {
 			return nil
 		}
-		raw, err := readString(body, size)
+		raw, err := m.read(body, size)
 		found[dir] = raw
 		return err
 	})
@@ -70,14 +71,18 @@ func (l *lists) load(g *group) error {
 // Largest member of an archive that is taken into memory.
 const maxMember = 512 << 20
 
-func readString(r io.Reader, size int64) (string, error) {
+// memberReader reads members one after the other through one buffer.
+type memberReader struct{ buf []byte }
+
+func (m *memberReader) read(r io.Reader, size int64) (string, error) {
 	if size > maxMember {
 		return "", fmt.Errorf("a member of %d bytes is too large", size)
 	}
-	var b strings.Builder
-	b.Grow(int(size))
-	_, err := io.Copy(&b, r)
-	return b.String(), err
+	m.buf = slices.Grow(m.buf[:0], int(size))[:size]
+	if _, err := io.ReadFull(r, m.buf); err != nil {
+		return "", fmt.Errorf("damaged archive: %w", err)
+	}
+	return string(m.buf), nil
 }
 
 func newDecoder(concurrency int) (*zstd.Decoder, error) {

@@ -77,11 +77,12 @@ func (d *DB) take(entries []*Entry) {
 func readEntries(r io.Reader) ([]*Entry, error) {
 	type found struct{ dir, desc, depends string }
 	var all []*found
+	var m memberReader
 	err := members(r, func(dir, name string, size int64, body io.Reader) error {
 		if name != "desc" && name != "depends" {
 			return nil
 		}
-		content, err := readString(body, size)
+		content, err := m.read(body, size)
 		if err != nil {
 			return err
 		}
@@ -127,11 +128,14 @@ func (d *DB) openFiles(path string) error {
 		e.files.group = &group{} // an index counts on every entry having its list
 	}
 	used := make(map[*group]bool)
+	var buf []byte
 	for _, entries := range groupsOf(d.entries) {
 		g := a.bySum[sumOf(entries, true)]
-		if g != nil && a.check(g) != nil {
-			delete(a.bySum, g.sum) // never to be copied
-			g = nil
+		if g != nil {
+			if buf, err = a.frame(g, buf); err != nil {
+				delete(a.bySum, g.sum) // damaged, never to be copied
+				g = nil
+			}
 		}
 		for _, e := range entries {
 			e.files.group = g
@@ -142,12 +146,6 @@ func (d *DB) openFiles(path string) error {
 		return nil
 	}
 	return d.spoolGroups(a, used)
-}
-
-// check reads the compressed bytes of g once and compares them with the index.
-func (a *archive) check(g *group) error {
-	_, err := a.frame(g)
-	return err
 }
 
 // spoolGroups reads the groups of the files archive that match none of ours. Damaged ones are passed over: their
@@ -188,12 +186,13 @@ func (d *DB) spoolFiles(r io.Reader) error {
 		}
 		d.spool = s
 	}
+	var m memberReader
 	return members(r, func(dir, name string, size int64, body io.Reader) error {
 		e := wanted[dir]
 		if name != "files" || e == nil {
 			return nil
 		}
-		raw, err := readString(body, size)
+		raw, err := m.read(body, size)
 		if err != nil {
 			return err
 		}
