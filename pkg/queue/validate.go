@@ -12,7 +12,7 @@ var (
 	legalName  = regexp.MustCompile(`^[A-Za-z0-9_@+][A-Za-z0-9_@.+-]*$`)
 	legalPlace = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]*$`) // target repos and architectures are directory names too
 	legalClass = regexp.MustCompile(`^([0-9]{1,9}|[A-Za-z0-9_.-]*[A-Za-z_.-][A-Za-z0-9_.-]*)$`)
-	legalBatch = regexp.MustCompile(`^[A-Za-z0-9_.:/@+-]{1,200}$`)
+	legalBatch = regexp.MustCompile(`^[A-Za-z0-9_.:/@+-]+$`)
 )
 
 const (
@@ -38,7 +38,7 @@ func numeric(class string) bool { return strings.Trim(class, "0123456789") == ""
 // check returns every fault of a batch.
 func (b Batch) check() error {
 	var faults []error
-	if b.ID != "" && !legalBatch.MatchString(b.ID) {
+	if b.ID != "" && (len(b.ID) > 200 || !legalBatch.MatchString(b.ID)) {
 		faults = append(faults, fmt.Errorf("batch id %q: want up to 200 of A-Z a-z 0-9 _ . : / @ + -", b.ID))
 	}
 	seen := make(map[string]bool, len(b.Jobs))
