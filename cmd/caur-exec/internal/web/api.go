@@ -24,7 +24,7 @@ var (
 // queueJSON serves a shape, encoded once for each reading of the queue.
 func (s *Server) queueJSON(shape shape) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := s.queue.get(r.Context())
+		v, err := s.opt.Queue.get(r.Context())
 		if err != nil {
 			s.unavailable(w, r, err)
 			return

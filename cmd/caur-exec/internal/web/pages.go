@@ -102,15 +102,12 @@ func (s *Server) logPage(w http.ResponseWriter, r *http.Request) {
 
 // overview shows what runs, waits and is published, and the builders.
 func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
-	v, err := s.queue.get(r.Context())
+	v, err := s.opt.Queue.get(r.Context())
 	if err != nil {
 		s.unavailable(w, r, err)
 		return
 	}
 	data := overviewData{Snapshot: v.queue, Now: v.queue.Time, Shown: v.queue.Waiting}
-	if data.Now.IsZero() {
-		data.Now = s.opt.Now()
-	}
 	data.Shown = data.Shown[:min(len(data.Shown), rowsShown)]
 	data.More = len(v.queue.Waiting) - len(data.Shown)
 	for _, j := range v.queue.Waiting {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
-	"github.com/caur-build/caur/pkg/queue"
 )
 
 const (
@@ -32,21 +31,17 @@ var usualLimits = limits{header: 10 * time.Second, idle: time.Minute, write: 30 
 // Options of a Server.
 type Options struct {
 	Settings Settings
-	// Snapshot reads the queue; the server asks at most once a second.
-	Snapshot func(context.Context) (*queue.Snapshot, error)
+	Queue    *Snapshots
 	Logs     *buildlog.Store
 	// Ping says whether Redis can be reached.
 	Ping func(context.Context) error
 	Log  *slog.Logger
-	// Now is the clock of the cache and the pages; nil takes time.Now.
-	Now func() time.Time
 }
 
 // Server serves the routes.
 type Server struct {
 	opt     Options
 	limits  limits
-	queue   *Snapshots
 	pages   *template.Template
 	streams chan struct{} // one slot for each open log stream
 	ending  context.Context
@@ -56,10 +51,7 @@ type Server struct {
 
 // New makes a server. It serves nothing until Serve is called; Handler works at once.
 func New(opt Options) *Server {
-	if opt.Now == nil {
-		opt.Now = time.Now
-	}
-	s := &Server{opt: opt, limits: usualLimits, queue: NewSnapshots(opt.Snapshot, opt.Now), pages: parsePages(),
+	s := &Server{opt: opt, limits: usualLimits, pages: parsePages(),
 		streams: make(chan struct{}, max(1, opt.Settings.MaxConnections*3/4))}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.handler = s.protect(s.routes())

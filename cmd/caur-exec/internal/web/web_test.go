@@ -76,7 +76,7 @@ func newSite(t testing.TB, change func(*Options, *limits)) *site {
 	t.Cleanup(s.logs.Close)
 	opt := Options{
 		Settings: Settings{MaxConnections: 400},
-		Snapshot: s.queue.Snapshot, Logs: s.logs,
+		Queue:    NewSnapshots(s.queue.Snapshot, time.Now), Logs: s.logs,
 		Ping: func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
 		Log:  slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -203,7 +203,7 @@ func sample() *queue.Snapshot {
 
 func fixed(q *queue.Snapshot) func(*Options, *limits) {
 	return func(o *Options, _ *limits) {
-		o.Snapshot = func(context.Context) (*queue.Snapshot, error) { return q, nil }
+		o.Queue = NewSnapshots(func(context.Context) (*queue.Snapshot, error) { return q, nil }, time.Now)
 	}
 }
 
@@ -431,7 +431,7 @@ func BenchmarkStats(b *testing.B) {
 		q.Waiting = append(q.Waiting, queue.WaitingJob{Job: job(fmt.Sprintf("package-%d", i))})
 	}
 	s := New(Options{Settings: Settings{MaxConnections: 100}, Log: slog.New(slog.DiscardHandler),
-		Snapshot: func(context.Context) (*queue.Snapshot, error) { return q, nil }})
+		Queue: NewSnapshots(func(context.Context) (*queue.Snapshot, error) { return q, nil }, time.Now)})
 	r, _ := http.NewRequest("GET", "/api/queue/stats", nil)
 	for b.Loop() {
 		s.Handler().ServeHTTP(&discard{http.Header{}}, r)

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
+)
+
+func (a *app) builder() *cobra.Command {
+	var jobs int
+	cmd := &cobra.Command{
+		Use:   "builder",
+		Short: "Take jobs from the queue and build them in containers",
+		Long: `Claims jobs from the queue, builds each in a container, and delivers the packages to the landing zone of the database role.
+Where that is, which image builds and which repositories a build needs, the database role tells it.
+
+When it is asked to end, running builds are stopped and their jobs go back to the queue, within 30 seconds.` +
+			settingsHelp(builderRole{}) + exitStatus,
+		Example: `  BUILDER_HOSTNAME=builder1 SHARED_PATH=/srv/build REDIS_SSH_HOST=repo.example.org REDIS_SSH_USER=builder caur-exec builder
+  CONTAINER_ENGINE=podman caur-exec builder --jobs 2`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s builderRole
+			s.Builder.Jobs = jobs
+			if err := a.load(cmd.Context(), &s); err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error { return w.builder(s.Builder) })
+		},
+	}
+	cmd.Flags().IntVar(&jobs, "jobs", 0, "builds at once (default $BUILDER_JOBS, else 1)")
+	return cmd
+}
+
+func (w *work) builder(s builder.Settings) error {
+	return errors.New("builder")
+}
