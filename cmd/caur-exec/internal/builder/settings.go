@@ -5,17 +5,17 @@
 package builder
 
 import (
+	"runtime"
 	"time"
-
-	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 )
 
 // Settings of the builder role; names as in executor.md section 2.
 type Settings struct {
-	Hostname string `env:"BUILDER_HOSTNAME, required" help:"name of this builder, unique in the installation"`
-	Class    string `env:"BUILDER_CLASS, default=2" help:"class: a number takes jobs of a numeric class up to it, a name only its own jobs"`
-	Timeout  int    `env:"BUILDER_TIMEOUT, default=3600" help:"seconds a build may take; BUILDER_EXTRA_TIMEOUT of a package multiplies it"`
-	Jobs     int    `env:"BUILDER_JOBS, default=1" help:"builds at once"`
+	Hostname string   `env:"BUILDER_HOSTNAME, required" help:"name of this builder, unique in the installation"`
+	Class    string   `env:"BUILDER_CLASS, default=2" help:"class: a number takes jobs of a numeric class up to it, a name only its own jobs"`
+	Timeout  int      `env:"BUILDER_TIMEOUT, default=3600" help:"seconds a build may take; BUILDER_EXTRA_TIMEOUT of a package multiplies it"`
+	Arches   []string `env:"BUILDER_ARCHES" help:"architectures to build, separated by commas (default: that of this machine)"`
+	Jobs     int      `env:"BUILDER_JOBS, default=1" help:"builds at once"`
 
 	Engine       string  `env:"CONTAINER_ENGINE, default=docker" help:"docker, podman or none"`
 	Socket       string  `env:"DOCKER_SOCKET" help:"API socket of the engine"`
@@ -42,7 +42,27 @@ type Settings struct {
 	DatabasePort int    `env:"DATABASE_PORT" help:"overrides the advertised port"`
 	DatabaseUser string `env:"DATABASE_USER" help:"overrides the advertised user"`
 
+	LandingZone string `env:"LANDING_ZONE_PATH" help:"landing zone, when it is on this machine: packages are moved there"`
+	KeyFile     string `env:"SSH_KEY_FILE, default=/app/sshkey" help:"private SSH key for the landing zone"`
+	KnownHosts  string `env:"SSH_KNOWN_HOSTS" help:"known_hosts file with the host key of the landing zone"`
+
+	// Hide names further paths of this machine that a build in an overlay must not see, such as the directory of the
+	// signing key; set by the program, not by a variable.
+	Hide []string
+
 	LeaseTTL time.Duration `env:"BUILDER_LEASE, default=2m" help:"how long the queue waits for a sign of life"`
 }
 
-var _ = makepkg.CodeOK
+// arches are the architectures that this machine can build, in pacman's words.
+func (s Settings) arches() []string {
+	if len(s.Arches) > 0 {
+		return s.Arches
+	}
+	switch runtime.GOARCH {
+	case "amd64":
+		return []string{"x86_64"}
+	case "arm64":
+		return []string{"aarch64"}
+	}
+	return []string{runtime.GOARCH}
+}
