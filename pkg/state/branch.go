@@ -38,9 +38,8 @@ type stateFields struct {
 func ParsePackageState(name string, data []byte) (*PackageState, []Problem, error) {
 	file := conf.Parse(name, data)
 	s := &PackageState{file: file}
-	table := stateSettings()
-	list, wrong := fill(s, table, file, nil)
-	list = append(list, remarks(file, keysOf(table), func(string) string { return "" })...)
+	list, wrong := fill(s, stateTable, file, nil)
+	list = append(list, remarks(file, stateTable, func(string) string { return "" })...)
 	sortProblems(list)
 	if len(wrong) > 0 {
 		return nil, list, &Error{wrong}

@@ -26,10 +26,10 @@ type setting[T any] struct {
 }
 
 // RootKeys lists the keys of .ci/config in the order of the documentation.
-func RootKeys() []Key { return keysOf(rootSettings()) }
+func RootKeys() []Key { return keysOf(rootTable) }
 
 // PackageKeys lists the keys of PKGDIR/.CI/config in the order of the documentation.
-func PackageKeys() []Key { return keysOf(packageSettings()) }
+func PackageKeys() []Key { return keysOf(packageTable) }
 
 func keysOf[T any](table []setting[T]) []Key {
 	keys := make([]Key, len(table))
@@ -37,6 +37,18 @@ func keysOf[T any](table []setting[T]) []Key {
 		keys[i] = table[i].Key
 	}
 	return keys
+}
+
+// The tables never change after they are made.
+var (
+	rootTable    = rootSettings()
+	packageTable = packageSettings()
+	stateTable   = stateSettings()
+)
+
+// has tells whether a table knows a key.
+func has[T any](table []setting[T], key string) bool {
+	return slices.ContainsFunc(table, func(s setting[T]) bool { return s.Name == key })
 }
 
 // stateKeys are those of the state branch. Older repositories kept them in .CI/config.
@@ -84,11 +96,7 @@ func fill[T any](target *T, table []setting[T], file *conf.File, env func(string
 
 // remarks reports the keys of a file that its table does not know, keys that are set more than
 // once, and lines that set nothing. elsewhere says where a key would be at home, "" where nowhere.
-func remarks(file *conf.File, table []Key, elsewhere func(key string) string) []Problem {
-	known := make(map[string]bool, len(table))
-	for _, k := range table {
-		known[k.Name] = true
-	}
+func remarks[T any](file *conf.File, table []setting[T], elsewhere func(key string) string) []Problem {
 	var list []Problem
 	first := map[string]int{}
 	for _, e := range file.Entries() {
@@ -99,13 +107,13 @@ func remarks(file *conf.File, table []Key, elsewhere func(key string) string) []
 			continue
 		}
 		first[e.Key] = e.Line
-		if known[e.Key] {
+		if has(table, e.Key) {
 			continue
 		}
 		at.Message = "unknown key"
 		if home := elsewhere(e.Key); home != "" {
 			at.Message += ": it belongs " + home
-		} else if near := nearest(e.Key, table); near != "" {
+		} else if near := nearest(e.Key, keysOf(table)); near != "" {
 			at.Message += "; meant is perhaps " + near
 		}
 		list = append(list, at)
@@ -165,8 +173,8 @@ func BuildChanged(older, newer []byte) bool {
 	for _, key := range stateKeys {
 		steering[key] = true
 	}
-	for _, key := range PackageKeys() {
-		steering[key.Name] = key.SteersUpdates
+	for i := range packageTable {
+		steering[packageTable[i].Name] = packageTable[i].SteersUpdates
 	}
 	was, is := conf.Parse("", older), conf.Parse("", newer)
 	for _, key := range append(was.Keys(), is.Keys()...) {

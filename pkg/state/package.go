@@ -36,13 +36,12 @@ type PackageConfig struct {
 func ParsePackageConfig(name string, data []byte) (*PackageConfig, []Problem, error) {
 	file := conf.Parse(name, data)
 	c := &PackageConfig{}
-	table := packageSettings()
-	list, wrong := fill(c, table, file, nil)
-	list = append(list, remarks(file, keysOf(table), func(key string) string {
+	list, wrong := fill(c, packageTable, file, nil)
+	list = append(list, remarks(file, packageTable, func(key string) string {
 		switch {
 		case slices.Contains(stateKeys, key):
 			return "on the state branch"
-		case slices.ContainsFunc(RootKeys(), func(k Key) bool { return k.Name == key }):
+		case has(rootTable, key):
 			return "into .ci/config"
 		}
 		return ""

@@ -66,17 +66,16 @@ func (c *RepoConfig) Lookup(key string) (value string, ok bool) {
 // the file. The error is an *Error with every wrong value.
 func ParseRepoConfig(name string, data []byte, env func(string) (string, bool)) (*RepoConfig, []Problem, error) {
 	file := conf.Parse(name, data)
-	table := rootSettings()
 	c := &RepoConfig{values: make(map[string]settings.Secret)}
-	list, wrong := fill(c, table, file, env)
-	for i := range table {
-		if value, _, _, ok := lookup(table[i].Name, file, env); ok {
-			c.values[table[i].Name] = settings.NewSecret(value)
+	list, wrong := fill(c, rootTable, file, env)
+	for i := range rootTable {
+		if value, _, _, ok := lookup(rootTable[i].Name, file, env); ok {
+			c.values[rootTable[i].Name] = settings.NewSecret(value)
 		}
 	}
-	list = append(list, remarks(file, RootKeys(), func(key string) string {
+	list = append(list, remarks(file, rootTable, func(key string) string {
 		switch {
-		case slices.ContainsFunc(PackageKeys(), func(k Key) bool { return k.Name == key }):
+		case has(packageTable, key):
 			return "into the .CI/config of a package"
 		case slices.Contains(stateKeys, key):
 			return "on the state branch"
