@@ -119,6 +119,12 @@ func (s *sftpSender) address() string {
 func (s *sftpSender) try(ctx context.Context, localFile string, f queue.File) error {
 	if s.conn == nil {
 		conn, err := s.dial(ctx)
+		if ctx.Err() != nil {
+			if conn != nil {
+				conn.abort()
+			}
+			return backoff.Permanent(context.Cause(ctx))
+		}
 		if err != nil {
 			return err
 		}
@@ -251,6 +257,8 @@ func (s *sftpSender) dial(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	_ = tcp.SetDeadline(time.Now().Add(dialTimeout)) // the handshake must end too
+	stop := context.AfterFunc(ctx, func() { tcp.Close() })
+	defer stop()
 	c, channels, requests, err := ssh.NewClientConn(tcp, s.address(), config)
 	if err != nil {
 		tcp.Close()
