@@ -65,6 +65,9 @@ func (d *dialer) open(ctx context.Context, network, addr string) (net.Conn, erro
 	secure := tls.Client(conn, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
+		if errors.Is(err, context.DeadlineExceeded) { // a plain Redis waits for the rest of what it takes for a command
+			return nil, fmt.Errorf("TLS with %s: no answer: if the server does not speak TLS on this port, use redis://: %w", addr, err)
+		}
 		return nil, fmt.Errorf("TLS with %s: %w", addr, err)
 	}
 	return secure, nil
@@ -81,6 +84,15 @@ func check(ctx context.Context, rdb redis.UniversalClient, t *target, d *dialer)
 	}
 	if err != nil {
 		return explain(err, t, d)
+	}
+	if t.kind == kindCluster {
+		state, err := rdb.ClusterInfo(ctx).Result()
+		switch {
+		case err != nil && !strings.HasPrefix(err.Error(), "NOPERM"):
+			return explain(err, t, d)
+		case err == nil && field(state, "cluster_state") != "ok":
+			return fmt.Errorf("%w: %s: it says cluster_state:%s: not all of its slots are served", ErrUnreachable, t, field(state, "cluster_state"))
+		}
 	}
 	version := field(info, "redis_version")
 	if field(info, "server_name") == "valkey" || field(info, "valkey_version") != "" {
@@ -106,7 +118,6 @@ func field(info, name string) string {
 var accessAdvice = [...]struct{ code, advice string }{
 	{"WRONGPASS", "it does not know this user or password: check REDIS_USERNAME and REDIS_PASSWORD, or those in REDIS_URL"},
 	{"NOAUTH", "it wants a password: set REDIS_PASSWORD"},
-	{"AUTH <password> called without any password", "it has no password, but one is set: remove REDIS_PASSWORD, or set requirepass on the server"},
 	{"NOPERM", "the user may not do this: check its ACL"},
 }
 

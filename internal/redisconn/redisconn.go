@@ -1,6 +1,9 @@
 // Package redisconn opens Redis clients: plain, TLS, Unix socket, Sentinel and Cluster, directly or through an SSH
-// forward. It is the only place that makes them, so that every client has contexts that stop a blocking call, checks the
+// forward. It is the only place that makes them, so that every client has deadlines that stop a blocking call, checks the
 // version of the server, and gives errors that say what was tried and what to do, never the password.
+//
+// The deadline of a context ends a call that blocks (BLPOP, XREAD BLOCK); that the context is cancelled is noticed by the
+// Redis library only between calls. So block for a second or two at a time, not for ever.
 package redisconn
 
 import (

@@ -31,8 +31,8 @@ func startServer(t testing.TB, cmd *exec.Cmd, ready string) *server {
 	s := &server{cmd: cmd, done: make(chan struct{})}
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = time.Second // a grandchild may hold the pipe
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // also when the test panics
+	cmd.WaitDelay = time.Second                                                       // a grandchild may hold the pipe
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", cmd.Path, err)
 	}

@@ -79,3 +79,16 @@ func (r *RedisServer) Client() *redis.Client {
 	r.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
+
+// RedisWith starts another server of the Redis family (`redis-server sentinel.conf --sentinel`, `valkey-server`) on a free port,
+// kills it when the test ends, and gives HOST:PORT.
+func RedisWith(t testing.TB, program string, args ...string) (addr string) {
+	t.Helper()
+	Need(t, program)
+	port := freePort(t)
+	args = append(args, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir())
+	cmd := exec.Command(program, args...)
+	s := startServer(t, cmd, "Running mode=")
+	t.Cleanup(s.kill)
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
