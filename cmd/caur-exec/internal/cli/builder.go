@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"errors"
+	"context"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
+	"github.com/caur-build/caur/internal/command"
 )
 
 func (a *app) builder() *cobra.Command {
@@ -27,13 +28,17 @@ When it is asked to end, running builds are stopped and their jobs go back to th
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}
-			return a.run(cmd.Context(), s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error { return w.builder(s.Builder) })
+			return a.run(cmd.Context(), s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error {
+				w.builder(s.Builder)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().IntVar(&jobs, "jobs", 0, "builds at once (default $BUILDER_JOBS, else 1)")
 	return cmd
 }
 
-func (w *work) builder(s builder.Settings) error {
-	return errors.New("builder")
+func (w *work) builder(s builder.Settings) {
+	deps := builder.Deps{Queue: w.queue, Logs: w.logs, Log: w.log, Version: command.Version()}
+	w.role("builder", func(ctx context.Context) error { return builder.Run(ctx, s, deps) })
 }

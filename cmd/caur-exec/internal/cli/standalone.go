@@ -90,7 +90,8 @@ func (a *app) runAll(ctx context.Context, s *allRoles, serve bool) error {
 			}
 		}
 		w.database(s.Database)
-		return w.builder(s.Builder)
+		w.builder(s.Builder)
+		return nil
 	})
 }
 

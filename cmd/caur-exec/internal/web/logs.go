@@ -16,12 +16,17 @@ import (
 
 // What can be a package name and a timestamp (executor.md section 5).
 var (
-	nameSyntax  = regexp.MustCompile(`^[a-z0-9._+@-]{1,255}$`)
-	stampSyntax = regexp.MustCompile(`^[0-9]{1,16}$`)
+	nameSyntax  = regexp.MustCompile(`^[a-z0-9._+@-]+$`)
+	stampSyntax = regexp.MustCompile(`^[0-9]+$`)
+)
+
+const (
+	maxName  = 255 // bytes, as of a file name
+	maxStamp = 16  // digits
 )
 
 func validName(name string) bool {
-	return nameSyntax.MatchString(name) && !strings.HasPrefix(name, "-") && !strings.Contains(name, "..")
+	return len(name) <= maxName && nameSyntax.MatchString(name) && !strings.HasPrefix(name, "-") && !strings.Contains(name, "..")
 }
 
 // logKey checks name and timestamp; when they are wrong it answers and gives false.
@@ -30,7 +35,7 @@ func logKey(w http.ResponseWriter, name, stamp string) (buildlog.Key, bool) {
 		text(w, http.StatusBadRequest, "not a package name")
 		return buildlog.Key{}, false
 	}
-	if !stampSyntax.MatchString(stamp) {
+	if len(stamp) > maxStamp || !stampSyntax.MatchString(stamp) {
 		text(w, http.StatusBadRequest, "not a timestamp: it is the number of milliseconds since 1970")
 		return buildlog.Key{}, false
 	}
