@@ -18,7 +18,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/caur-build/caur/internal/conf"
@@ -160,7 +159,7 @@ func readConfig(root *os.Root) (config, error) {
 	c.bump, _ = file.Get("CI_PACKAGE_BUMP")
 	c.bumpLine = file.Line("CI_PACKAGE_BUMP")
 	if text, ok := file.Get("CI_PATCH_OPTIONAL"); ok && text != "" {
-		if c.patchOptional, err = strconv.ParseBool(text); err != nil {
+		if c.patchOptional, err = conf.Bool(text); err != nil {
 			return c, fmt.Errorf("%s:%d: CI_PATCH_OPTIONAL=%q: must be true or false",
 				configName, file.Line("CI_PATCH_OPTIONAL"), text)
 		}

@@ -58,7 +58,7 @@ func ReadPackageConfig(dir string) (PackageConfig, error) {
 		if !ok || text == "" {
 			return nil
 		}
-		v, err := strconv.ParseBool(text)
+		v, err := conf.Bool(text)
 		if err != nil {
 			return fmt.Errorf("%s:%d: %s=%q: must be true or false", name, file.Line(key), key, text)
 		}
