@@ -87,7 +87,7 @@ func setBump(c *PackageConfig, value string) (err error) {
 }
 
 func setExtraTimeout(c *PackageConfig, value string) error {
-	const most = 1000
+	const most = 720 // the limit of the executor, too
 	f, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(f > 0 && f <= most) {
 		return fmt.Errorf("must be a number above 0, at most %d", most)
