@@ -38,9 +38,11 @@ type SFTPConfig struct {
 const (
 	dialTimeout   = 20 * time.Second
 	aliveInterval = 15 * time.Second // a peer that does not answer for two of these is gone
-	// overlap is sent again when an upload is continued: more than can be under way at once (64 requests of 32 KiB), so
-	// what an interrupted connection left incomplete is written anew.
-	overlap = 4 << 20
+	// chunk is under way at once: the client sends it in many requests without waiting for each answer.
+	chunk = 2 << 20
+	// overlap is sent again when an upload is continued, so that what an interrupted connection left incomplete, which
+	// is at most a chunk, is written anew.
+	overlap = 2 * chunk
 	// compared is how much before that is read back, to tell whether the remains are of this file.
 	compared = 64 << 10
 )
@@ -186,12 +188,16 @@ func send(local io.ReadSeeker, remote *sftp.File, size int64) error {
 	if _, err := remote.Seek(from, io.SeekStart); err != nil {
 		return err
 	}
-	n, err := remote.ReadFrom(&io.LimitedReader{R: local, N: size - from})
-	if err != nil {
-		return fmt.Errorf("%d of %d bytes sent: %w", from+n, size, err)
-	}
-	if from+n != size {
-		return backoff.Permanent(fmt.Errorf("the file changed while it was sent: %d of %d bytes", from+n, size))
+	buf := make([]byte, min(chunk, max(size-from, 1)))
+	for at := from; at < size; {
+		part := buf[:min(size-at, int64(len(buf)))]
+		if _, err := io.ReadFull(local, part); err != nil {
+			return backoff.Permanent(fmt.Errorf("the file changed while it was sent, at %d of %d bytes: %w", at, size, err))
+		}
+		if _, err := remote.Write(part); err != nil {
+			return fmt.Errorf("%d of %d bytes sent: %w", at, size, err)
+		}
+		at += int64(len(part))
 	}
 	if err := remote.Sync(); err != nil && !unsupported(err) {
 		return fmt.Errorf("sync: %w", err)
