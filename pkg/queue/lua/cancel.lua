@@ -24,16 +24,9 @@ else
     return redis.error_reply('CAURNOTFOUND no such job waits, runs or is being published')
   end
   allow_when_full()
-  local todo, listed = take_back_offers(), {}
-  for _, d in ipairs(todo) do listed[d] = true end
-  for _, d in ipairs((end_job(seq, '5', 'canceled'))) do
-    if not listed[d] then todo[#todo + 1] = d end
-  end
-  local left = {}
-  for _, d in ipairs(todo) do
-    if d ~= seq then left[#left + 1] = d end
-  end
-  settle(left)
+  local offered = take_back_offers()
+  end_job(seq, '5', 'canceled')
+  settle(loosened(offered))
 end
 wake_database = true
 call('SET', nonce_key, '1', 'EX', 600)

@@ -21,22 +21,22 @@ if before_now then
   if seq and call('HGET', jkey(seq), 'token') == token and state(seq) == 'running' then return answer(seq) end
 end
 
-local arches = nil
+local can = nil
 if ARGV[6] ~= '' then
-  arches = { any = true }
-  for arch in string.gmatch(ARGV[6], '%S+') do arches[arch] = true end
+  can = { any = true }
+  for arch in string.gmatch(ARGV[6], '%S+') do can[arch] = true end
 end
 local numeric = tonumber(ARGV[5])
 
 local function takes(bucket)
   local arch, class = string.match(bucket, '^(.-)|(.*)$')
-  if arches and not arches[arch] then return false end
+  if can and not can[arch] then return false end
   if string.find(class, '^%d+$') then return numeric ~= nil and tonumber(class) <= numeric end
   return class == ARGV[4]
 end
 
 -- Members are padded, so among equal scores the string that sorts first is the oldest job.
-local best, best_score
+local best, best_score, best_bucket
 for _, bucket in ipairs(call('SMEMBERS', K.buckets)) do
   if takes(bucket) then
     local head = call('ZRANGE', P .. 'ready:' .. bucket, 0, 0, 'WITHSCORES')
@@ -44,14 +44,14 @@ for _, bucket in ipairs(call('SMEMBERS', K.buckets)) do
     if not head[1] then
       call('SREM', K.buckets, bucket)
     elseif not best or score < best_score or (score == best_score and before(head[1], best)) then
-      best, best_score = head[1], score
+      best, best_score, best_bucket = head[1], score, bucket
     end
   end
 end
 if not best then return { 0, call('HGET', K.meta, 'builders') or '0' } end
 
 local seq, token = int(tonumber(best)), new_token()
-withdraw(seq)
+withdraw(seq, best_bucket)
 local expires = int(now + tonumber(ARGV[7]))
 call('HSET', jkey(seq), 'state', 'running', 'token', token, 'builder', ARGV[4], 'class', ARGV[5], 'since', int(now), 'expires', expires)
 call('ZADD', K.leases, expires, seq)

@@ -36,45 +36,66 @@ if cleanup then
   event('queued', ARGV[5], '', cleanup, '')
 end
 
-local loosened = take_back_offers()
-local fresh, is_fresh = {}, {}
+local fields, ids = {}, {}
+for i, entry in ipairs(jobs) do
+  local b = entry.job
+  ids[i], fields[i] = b.target_repo .. '/' .. b.arch .. '/' .. b.pkgbase, b.pkgbase
+  if not arches[b.arch] then
+    arches[b.arch] = true
+    call('SADD', K.arches, b.arch)
+  end
+end
+local function lookup(key, names)
+  local out = {}
+  for i = 1, #names, 1000 do
+    for _, v in ipairs(call('HMGET', key, unpack(names, i, math.min(i + 999, #names)))) do out[#out + 1] = v end
+  end
+  return out
+end
+
+-- Those that the new ones replace go first.
+local offered = take_back_offers()
+for i, old in ipairs(lookup(K.ids, ids)) do
+  if old then
+    local was = end_job(old, '5', 'replaced by a newer job')
+    local list = (was == 'running' or was == 'publishing') and answer.canceled_runs or answer.replaced
+    list[#list + 1] = ids[i]
+  end
+end
+
+local fresh, is_fresh, stamps, put = {}, {}, {}, { ids = {}, bodies = {}, stamps = {} }
+local before_stamps = lookup(K.stamps, fields)
 local last = tonumber(call('HINCRBY', K.meta, 'seq', #jobs)) - #jobs
 for i, entry in ipairs(jobs) do
-  local b, seq = entry.job, int(last + i)
-  local id = b.target_repo .. '/' .. b.arch .. '/' .. b.pkgbase
-  local old = call('HGET', K.ids, id)
-  if old then
-    local waiting, was = end_job(old, '5', 'replaced by a newer job')
-    for _, d in ipairs(waiting) do loosened[#loosened + 1] = d end
-    local list = (was == 'running' or was == 'publishing') and answer.canceled_runs or answer.replaced
-    list[#list + 1] = id
+  local b, seq, id = entry.job, int(last + i), ids[i]
+  local stamp = math.max(now, (stamps[b.pkgbase] or tonumber(before_stamps[i] or '0')) + 1)
+  local ts = int(stamp)
+  stamps[b.pkgbase] = stamp
+  for name, pair in pairs({ ids = { id, seq }, bodies = { seq, entry.text }, stamps = { b.pkgbase, ts } }) do
+    table.insert(put[name], pair[1])
+    table.insert(put[name], pair[2])
   end
-  local ts = int(math.max(now, tonumber(call('HGET', K.stamps, b.pkgbase) or '0') + 1))
-  call('HSET', K.stamps, b.pkgbase, ts)
-  call('HSET', K.ids, id, seq)
-  call('HSET', K.bodies, seq, entry.text)
   call('HSET', jkey(seq), 'state', 'blocked', 'id', id, 'ts', ts, 'bucket', b.arch .. '|' .. b.build_class, 'path', entry.path, 'base', b.pkgbase)
   body_cache[seq] = b
-  index(seq, b)
+  note('SADD', seq, b)
   event('queued', id, ts, b, '')
   answer.added[i] = id
   fresh[i], is_fresh[seq] = seq, true
 end
+for name, pairs_of in pairs(put) do in_steps('HSET', K[name], pairs_of) end
+do_noted()
 
 -- A ready job that depends on a new one is ready no more. It needs no look at its cycles: one that it is in now has the new job in it.
-for _, seq in ipairs(fresh) do
-  for _, d in ipairs(dependants(body(seq))) do
-    if not is_fresh[d] and state(d) == 'ready' then make_blocked(d) end
-  end
+local keys = {}
+for _, entry in ipairs(jobs) do want_keys(entry.job, keys) end
+for _, d in ipairs(union(keys)) do
+  if not is_fresh[d] and state(d) == 'ready' then make_blocked(d) end
 end
 
--- Jobs that lost an edge, or an offer; each once, those still alive.
-local todo, listed = fresh, is_fresh
-for _, d in ipairs(loosened) do
-  if not listed[d] and state(d) == 'blocked' then
-    listed[d] = true
-    todo[#todo + 1] = d
-  end
+-- Beside the new ones: jobs that lost an edge, or an offer.
+local todo = fresh
+for _, d in ipairs(loosened(offered)) do
+  if not is_fresh[d] then todo[#todo + 1] = d end
 end
 settle(todo)
 if ARGV[7] == 'stage' then call('DEL', unpack(ARGV, 8)) end

@@ -12,6 +12,7 @@ end
 if was ~= 'running' then return redis.error_reply('CAURLOST the job was delivered already') end
 allow_when_full()
 count(GOOD[ARGV[6]] and 'builder_completed' or 'builder_failed')
-settle((end_job(seq, ARGV[6], ARGV[7])))
+end_job(seq, ARGV[6], ARGV[7])
+settle(loosened())
 commit()
 return redis.status_reply('OK')

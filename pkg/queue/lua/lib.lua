@@ -86,10 +86,15 @@ local function each_name(b, visit)
   end
 end
 
--- Architectures whose jobs concern one of this architecture.
+-- Architectures whose jobs concern one of this architecture, among those ever seen.
+local arches = {}
+for _, arch in ipairs(call('SMEMBERS', K.arches)) do arches[arch] = true end
 local function partners(arch)
-  if arch ~= 'any' then return { arch, 'any' } end
-  return call('SMEMBERS', K.arches)
+  local out = {}
+  for other in pairs(arches) do
+    if other == arch or other == 'any' or arch == 'any' then out[#out + 1] = other end
+  end
+  return out
 end
 
 local function union(keys)
@@ -126,25 +131,38 @@ local function blockers(seq)
   return edges
 end
 
--- Sequence numbers of the jobs alive that depend on a name of this one, itself perhaps among them.
-local function dependants(b)
-  local keys, archs = {}, partners(b.arch)
+-- Adds the keys of the sets of jobs that depend on a name of this one.
+local function want_keys(b, keys)
+  local archs = partners(b.arch)
   each_name(b, function(name)
     for _, arch in ipairs(archs) do keys[#keys + 1] = P .. 'w:' .. arch .. ':' .. name end
   end)
-  return union(keys)
+  return keys
 end
 
-local function index(seq, b)
-  call('SADD', K.arches, b.arch)
-  for _, name in ipairs(b.dependencies or {}) do call('SADD', P .. 'w:' .. b.arch .. ':' .. name, seq) end
-  each_name(b, function(name) call('SADD', P .. 'o:' .. b.arch .. ':' .. name, seq) end)
-  forget_edges()
+-- Jobs are put into and taken out of the indexes a key at a time, many jobs at once: first noted here, then done.
+local noted = { SADD = {}, SREM = {} }
+
+local function note(command, seq, b)
+  local by_key = noted[command]
+  local function add(key)
+    local seqs = by_key[key]
+    if not seqs then by_key[key] = { seq }
+    elseif seqs[#seqs] ~= seq then seqs[#seqs + 1] = seq end
+  end
+  for _, name in ipairs(b.dependencies or {}) do add(P .. 'w:' .. b.arch .. ':' .. name) end
+  each_name(b, function(name) add(P .. 'o:' .. b.arch .. ':' .. name) end)
 end
 
-local function unindex(seq, b)
-  for _, name in ipairs(b.dependencies or {}) do call('SREM', P .. 'w:' .. b.arch .. ':' .. name, seq) end
-  each_name(b, function(name) call('SREM', P .. 'o:' .. b.arch .. ':' .. name, seq) end)
+local function in_steps(command, key, list)
+  for i = 1, #list, 1000 do call(command, key, unpack(list, i, math.min(i + 999, #list))) end
+end
+
+local function do_noted()
+  for _, command in ipairs({ 'SREM', 'SADD' }) do
+    for key, seqs in pairs(noted[command]) do in_steps(command, key, seqs) end
+    noted[command] = {}
+  end
   forget_edges()
 end
 
@@ -161,13 +179,13 @@ local function make_ready(seq, how)
   wake_builders = true
 end
 
-local function withdraw(seq)
-  call('ZREM', P .. 'ready:' .. call('HGET', jkey(seq), 'bucket'), member(seq))
+local function withdraw(seq, bucket)
+  call('ZREM', P .. 'ready:' .. bucket, member(seq))
   call('SREM', K.offered, seq)
 end
 
 local function make_blocked(seq)
-  withdraw(seq)
+  withdraw(seq, call('HGET', jkey(seq), 'bucket'))
   call('HSET', jkey(seq), 'state', 'blocked')
 end
 
@@ -227,8 +245,9 @@ local function explore(root, escaped)
   end
 end
 
--- Decides anew about waiting jobs whose own edges may have changed; all of them must be in state blocked.
+-- Decides anew about waiting jobs whose own edges may have changed; all of them must be in state blocked, each once.
 local function settle(seqs)
+  do_noted()
   local open = {}
   for _, seq in ipairs(seqs) do
     if #blockers(seq) == 0 then make_ready(seq, 'ready') else open[#open + 1] = seq end
@@ -254,39 +273,54 @@ local function record_end(task, status, message, token, builder, holder_token)
   ended_tasks[#ended_tasks + 1] = task
 end
 
--- Ends a job alive, in whatever state. Gives the blocked jobs that depended on it and the state it had; the caller settles.
+-- Ends a job alive, in whatever state, and gives that. The jobs that depended on it are given by loosened, for the caller to settle.
+local loose_keys = {}
 local function end_job(seq, status, message, holder_token)
   local b = body(seq)
-  local f = call('HMGET', jkey(seq), 'id', 'ts', 'state', 'token', 'builder', 'base')
+  local f = call('HMGET', jkey(seq), 'id', 'ts', 'state', 'token', 'builder', 'bucket')
   local id, ts, was, builder = f[1], f[2], f[3], f[5] or ''
   local task = task_of(id, ts)
-  if was == 'ready' or was == 'offered' then withdraw(seq) end
+  if was == 'ready' or was == 'offered' then withdraw(seq, f[6]) end
+  if was == 'running' then call('ZREM', K.leases, seq) end
   if was == 'publishing' then
     call('ZREM', P .. 'line:' .. b.target_repo, task)
+    call('HDEL', K.results, seq)
     wake_database = true
   end
-  call('ZREM', K.leases, seq)
-  unindex(seq, b)
+  note('SREM', seq, b)
   record_end(task, status, message, f[4], builder, holder_token)
   call('HSET', K.ends, id, ts)
   event('ended', id, ts, b, message, 's', status, 'b', builder)
   count('status:' .. status)
   call('HDEL', K.ids, id)
   call('HDEL', K.bodies, seq)
-  call('HDEL', K.results, seq)
   call('DEL', jkey(seq))
-  local waiting = {}
-  for _, d in ipairs(dependants(b)) do
-    if d ~= seq and state(d) == 'blocked' then
-      waiting[#waiting + 1] = d
-      if not GOOD[status] and status ~= '5' then
+  body_cache[seq] = nil
+  if not GOOD[status] and status ~= '5' then
+    for _, d in ipairs(union(want_keys(b, {}))) do
+      if state(d) == 'blocked' then
         local bad = call('HGET', jkey(d), 'bad')
         call('HSET', jkey(d), 'bad', (bad and bad .. ' ' or '') .. id)
       end
     end
   end
-  body_cache[seq] = nil
-  return waiting, was
+  want_keys(b, loose_keys)
+  return was
+end
+
+-- The blocked jobs that depended on those that end_job has ended since the last call, each once, after those given.
+local function loosened(first)
+  local out, listed = {}, {}
+  for _, list in ipairs({ first or {}, union(loose_keys) }) do
+    for _, d in ipairs(list) do
+      if not listed[d] and state(d) == 'blocked' then
+        listed[d] = true
+        out[#out + 1] = d
+      end
+    end
+  end
+  loose_keys = {}
+  return out
 end
 
 -- A running job waits again.
@@ -355,5 +389,6 @@ local function finish_task(task, repo, status, message, holder_token)
   if status == '0' and tonumber(f[1] or '0') > 0 then
     call('HSET', K.durations, body(seq).arch .. '/' .. f[2], f[1])
   end
-  settle((end_job(seq, status, message, holder_token)))
+  end_job(seq, status, message, holder_token)
+  settle(loosened())
 end

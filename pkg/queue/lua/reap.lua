@@ -30,7 +30,8 @@ for _, seq in ipairs(expired) do
     count('lost_leases')
     if over then
       count('builder_failed')
-      settle((end_job(seq, '7', 'the lease ran out ' .. lost .. ' times: the builders stopped answering')))
+      end_job(seq, '7', 'the lease ran out ' .. lost .. ' times: the builders stopped answering')
+      settle(loosened())
     else
       call('HSET', jkey(seq), 'lost', lost)
       give_back(seq, 'the lease ran out: builder ' .. f[2] .. ' stopped answering')
