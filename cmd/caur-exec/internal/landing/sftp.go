@@ -38,11 +38,11 @@ type SFTPConfig struct {
 const (
 	dialTimeout   = 20 * time.Second
 	aliveInterval = 15 * time.Second // a peer that does not answer for two of these is gone
-	// chunk is under way at once: the client sends it in many requests without waiting for each answer.
-	chunk = 2 << 20
+	// chunk is under way at once, in many requests. OpenSSH lets 2 MiB be unanswered; more only waits in its way.
+	chunk = 1 << 20
 	// overlap is sent again when an upload is continued, so that what an interrupted connection left incomplete, which
 	// is at most a chunk, is written anew.
-	overlap = 2 * chunk
+	overlap = 4 * chunk
 	// compared is how much before that is read back, to tell whether the remains are of this file.
 	compared = 64 << 10
 )
