@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -64,7 +65,12 @@ func (r *Repo) compareLevel(ctx context.Context, pairs []pair) (next []pair, cha
 		return nil, nil, err
 	}
 	for i, p := range pairs {
-		compareTrees(trees[2*i], trees[2*i+1], func(older, newer entry) {
+		before, beforeErr := trees[2*i].entries()
+		after, afterErr := trees[2*i+1].entries()
+		if err := errors.Join(beforeErr, afterErr); err != nil {
+			return nil, nil, err
+		}
+		compareTrees(before, after, func(older, newer entry) {
 			path := p.prefix + older.name
 			if older.name == "" {
 				path = p.prefix + newer.name

@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -25,22 +26,24 @@ func (r *Repo) At(ctx context.Context, commit Commit) (Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the tree of commit %s: %w", commit.ID, err)
 	}
-	return &committed{repo: r, known: map[string][]entry{"": trees[0]}}, nil
+	return &committed{repo: r, known: map[string]tree{"": trees[0]}}, nil
 }
 
 // committed reads the files of a commit, by ID.
 type committed struct {
 	repo  *Repo
-	known map[string][]entry // directories read so far, by path; the top is ""
+	known map[string]tree // directories read so far, by path; the top is ""
 }
 
 func (c *committed) Dirs() []string {
 	var dirs []string
-	for _, e := range c.known[""] {
-		if e.mode.isDir() && !strings.HasPrefix(e.name, ".") {
-			dirs = append(dirs, e.name)
+	// A tree that is damaged was refused when it was read.
+	_ = c.known[""].each(func(m, name, _ []byte) bool {
+		if mode(m).isDir() && !bytes.HasPrefix(name, []byte(".")) {
+			dirs = append(dirs, string(name))
 		}
-	}
+		return true
+	})
 	return sorted(dirs)
 }
 
@@ -50,7 +53,7 @@ func (c *committed) Has(ctx context.Context, dirs []string, file string) ([]bool
 	}
 	has := make([]bool, len(dirs))
 	for i, dir := range dirs {
-		has[i] = find(c.known[dir], file).mode.isFile()
+		has[i] = c.known[dir].find(file).mode.isFile()
 	}
 	return has, nil
 }
@@ -67,7 +70,7 @@ func (c *committed) Read(ctx context.Context, paths []string, got func(i int, da
 	index := make([]int, 0, len(paths))
 	for i, path := range paths {
 		_, file := splitPath(path)
-		if e := find(c.known[dirs[i]], file); e.mode.isFile() {
+		if e := c.known[dirs[i]].find(file); e.mode.isFile() {
 			ids, index = append(ids, e.id), append(index, i)
 		}
 	}
@@ -119,7 +122,7 @@ func (c *committed) firstUnknown(dir string) (path, id string, ok bool) {
 	if path, id, ok = c.firstUnknown(parent); ok {
 		return path, id, true
 	}
-	if e := find(c.known[parent], name); e.mode.isDir() {
+	if e := c.known[parent].find(name); e.mode.isDir() {
 		id = e.id
 	}
 	return dir, id, true

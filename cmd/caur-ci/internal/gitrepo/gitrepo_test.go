@@ -545,7 +545,7 @@ func TestDamagedObjectsGiveAnErrorThatNamesThem(t *testing.T) {
 
 func TestParseTreeRefusesDamage(t *testing.T) {
 	for _, data := range []string{"100644", "100644 a", "100644 a\x00short", "\x00 ", " \x00"} {
-		if entries, err := parseTree([]byte(data), 20); err == nil {
+		if entries, err := (tree{data: []byte(data), idSize: 20}).entries(); err == nil {
 			t.Errorf("%q gives %v", data, entries)
 		}
 	}
