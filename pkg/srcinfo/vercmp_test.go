@@ -60,31 +60,40 @@ func theirs(t testing.TB, a, b string) int {
 }
 
 func TestVercmpAgreesWithTheProgram(t *testing.T) {
-	testenv.Need(t, "vercmp")
-	check := func(a, b string) {
-		t.Helper()
-		if got, want := sign(srcinfo.Vercmp(a, b)), sign(theirs(t, a, b)); got != want {
-			t.Errorf("Vercmp(%q, %q) = %d, vercmp says %d", a, b, got, want)
-		}
-	}
-	var known []string
-	for _, v := range ascending {
-		known = append(known, strings.TrimPrefix(v, "="))
-	}
-	for n, a := range known {
-		for _, b := range known[n:] {
-			check(a, b)
+	testenv.Need(t, "bash", "vercmp")
+	var pairs [][2]string
+	for n, a := range ascending {
+		for _, b := range ascending[n:] {
+			pairs = append(pairs, [2]string{strings.TrimPrefix(a, "="), strings.TrimPrefix(b, "=")})
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // the same versions each time
-	for range 500 {
-		a := randomVersion(random)
-		b := randomVersion(random)
+	for len(pairs) < 1000 {
+		a, b := randomVersion(random), randomVersion(random)
 		if random.IntN(2) == 0 { // most differences lie near the end
 			b = a[:random.IntN(len(a)+1)] + randomVersion(random)
 		}
 		if !strings.HasPrefix(a, "-") && !strings.HasPrefix(b, "-") {
-			check(a, b)
+			pairs = append(pairs, [2]string{a, b})
+		}
+	}
+	var lines strings.Builder
+	for _, p := range pairs {
+		lines.WriteString(p[0] + "\n" + p[1] + "\n")
+	}
+	cmd := exec.Command("bash", "-c", `while IFS= read -r a && IFS= read -r b; do vercmp "$a" "$b" || exit; done`)
+	cmd.Stdin = strings.NewReader(lines.String())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("vercmp: %v", err)
+	}
+	answers := strings.Fields(string(out))
+	if len(answers) != len(pairs) {
+		t.Fatalf("%d answers to %d pairs", len(answers), len(pairs))
+	}
+	for n, p := range pairs {
+		if got := sign(srcinfo.Vercmp(p[0], p[1])); strconv.Itoa(got) != answers[n] {
+			t.Errorf("Vercmp(%q, %q) = %d, vercmp says %s", p[0], p[1], got, answers[n])
 		}
 	}
 }
