@@ -17,30 +17,91 @@ import (
 	"github.com/caur-build/caur/internal/testenv"
 )
 
-// sample makes a repository of five commits with the tag "scheduled" on the second and a bare origin.
+// history is the sample as git fast-import reads it: five commits, the tag on the second.
+const history = `commit refs/heads/main
+committer Tess <t@example.org> 1700000000 +0000
+data 12
+first
+
+body
+M 644 inline .ci/config
+data 12
+REPO_NAME=r
+
+M 644 inline README.md
+data 6
+hello
+
+M 644 inline paru/PKGBUILD
+data 4
+one
+
+M 644 inline paru/.SRCINFO
+data 15
+pkgbase = paru
+
+M 644 inline paru/.CI/config
+data 16
+BUILDER_CLASS=2
+
+commit refs/heads/main
+committer Tess <t@example.org> 1700000001 +0000
+data 7
+second
+M 644 inline gtk+/PKGBUILD
+data 4
+gtk
+
+reset refs/tags/scheduled
+from refs/heads/main
+
+commit refs/heads/main
+committer Tess <t@example.org> 1700000002 +0000
+data 20
+third [deploy gtk+]
+M 644 inline paru/PKGBUILD
+data 4
+two
+
+commit refs/heads/main
+committer Tess <t@example.org> 1700000003 +0000
+data 7
+fourth
+D gtk+
+M 644 inline new@name/sub/deep/file
+data 2
+x
+
+commit refs/heads/main
+committer Tess <t@example.org> 1700000004 +0000
+data 6
+fifth
+M 644 inline a.b/PKGBUILD
+data 3
+ab
+`
+
+// sample makes a checkout of five commits with the tag "scheduled" on the second.
 func sample(t *testing.T) (g *testenv.GitRepo, commits []string) {
 	t.Helper()
 	g = testenv.NewGitRepo(t)
-	g.Write(".ci/config", "REPO_NAME=r\n")
-	g.Write("README.md", "hello\n")
-	g.Write("paru/PKGBUILD", "one\n")
-	g.Write("paru/.SRCINFO", "pkgbase = paru\n")
-	g.Write("paru/.CI/config", "BUILDER_CLASS=2\n")
-	commits = append(commits, g.Commit("first\n\nbody"))
-	g.Write("gtk+/PKGBUILD", "gtk\n")
-	commits = append(commits, g.Commit("second"))
-	g.Tag("scheduled")
-	g.Write("paru/PKGBUILD", "two\n")
-	commits = append(commits, g.Commit("third [deploy gtk+]"))
-	g.Remove("gtk+")
-	g.Write("new@name/sub/deep/file", "x\n")
-	commits = append(commits, g.Commit("fourth"))
-	g.Write("a.b/PKGBUILD", "ab\n")
-	commits = append(commits, g.Commit("fifth"))
-	g.Git("config", "uploadpack.allowFilter", "true")
-	origin := g.Origin()
-	runGit(t, origin, "config", "uploadpack.allowFilter", "true")
-	return g, commits
+	cmd := exec.Command("git", "fast-import", "--quiet")
+	cmd.Dir, cmd.Stdin = g.Dir, strings.NewReader(history)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git fast-import: %v\n%s", err, out)
+	}
+	g.Git("reset", "-q", "--hard")
+	return g, strings.Fields(g.Git("rev-list", "--reverse", "main"))
+}
+
+// origin is a bare copy of the sample, which is its remote, and hands out parts of it.
+func origin(t *testing.T, g *testenv.GitRepo) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "origin.git")
+	runGit(t, ".", "clone", "-q", "--bare", g.Dir, dir)
+	runGit(t, dir, "config", "uploadpack.allowFilter", "true")
+	g.Git("remote", "add", "origin", dir)
+	return dir
 }
 
 func runGit(t *testing.T, dir string, args ...string) string {
@@ -74,30 +135,30 @@ func open(t *testing.T, dir string) *Repo {
 
 // clone makes one of the ways in which a CI system or a person may hold the repository.
 type clone struct {
-	name  string
-	bare  bool
-	local bool // go-git is expected to refuse it
-	make  func(t *testing.T, g *testenv.GitRepo) (dir string)
+	name    string
+	bare    bool
+	program bool // go-git refuses it
+	make    func(t *testing.T, g *testenv.GitRepo) (dir string)
 }
 
 func clones() []clone {
 	cloneWith := func(args ...string) func(t *testing.T, g *testenv.GitRepo) string {
 		return func(t *testing.T, g *testenv.GitRepo) string {
 			dir := filepath.Join(t.TempDir(), "clone")
-			runGit(t, ".", slices.Concat([]string{"clone", "-q"}, args, []string{"file://" + g.Origin(), dir})...)
+			runGit(t, ".", slices.Concat([]string{"clone", "-q"}, args, []string{"file://" + origin(t, g), dir})...)
 			return dir
 		}
 	}
 	return []clone{
 		{name: "a checkout", make: func(_ *testing.T, g *testenv.GitRepo) string { return g.Dir }},
 		{name: "a folder of a checkout", make: func(_ *testing.T, g *testenv.GitRepo) string { return filepath.Join(g.Dir, "paru", ".CI") }},
-		{name: "a bare repository", bare: true, make: func(_ *testing.T, g *testenv.GitRepo) string { return g.Origin() }},
+		{name: "a bare repository", bare: true, make: origin},
 		{name: "a bare repository inside another checkout", bare: true, make: func(t *testing.T, g *testenv.GitRepo) string {
 			outer := testenv.NewGitRepo(t)
 			outer.Write("x", "y")
 			outer.Commit("outer")
 			dir := filepath.Join(outer.Dir, "inner.git")
-			runGit(t, ".", "clone", "-q", "--bare", g.Origin(), dir)
+			runGit(t, ".", "clone", "-q", "--bare", origin(t, g), dir)
 			return dir
 		}},
 		{name: "a linked work tree", make: func(t *testing.T, g *testenv.GitRepo) string {
@@ -105,7 +166,7 @@ func clones() []clone {
 			g.Git("worktree", "add", "-q", "--detach", dir, "main")
 			return dir
 		}},
-		{name: "a linked work tree with settings of its own", local: true, make: func(t *testing.T, g *testenv.GitRepo) string {
+		{name: "a linked work tree with settings of its own", program: true, make: func(t *testing.T, g *testenv.GitRepo) string {
 			dir := filepath.Join(t.TempDir(), "linked")
 			g.Git("worktree", "add", "-q", "--detach", dir, "main")
 			g.Git("config", "core.repositoryFormatVersion", "1")
@@ -114,7 +175,7 @@ func clones() []clone {
 		}},
 		{name: "a clone that borrows objects", make: func(t *testing.T, g *testenv.GitRepo) string {
 			dir := filepath.Join(t.TempDir(), "shared")
-			runGit(t, ".", "clone", "-q", "--shared", g.Origin(), dir)
+			runGit(t, ".", "clone", "-q", "--shared", origin(t, g), dir)
 			return dir
 		}},
 		{name: "a shallow clone that reaches the tag", make: cloneWith("--depth=4")},
@@ -142,7 +203,7 @@ func TestEveryKindOfCloneIsRead(t *testing.T) {
 			g, commits := sample(t)
 			r := open(t, kind.make(t, g))
 			ctx := t.Context()
-			if _, byProgram := r.refs.(*program); byProgram != kind.local {
+			if _, byProgram := r.refs.(*program); byProgram != kind.program {
 				t.Errorf("references come from %T", r.refs)
 			}
 			if r.Bare() != kind.bare {
@@ -291,7 +352,7 @@ func TestFirstCommitHasNoParentAndEverythingIsNew(t *testing.T) {
 func TestShallowCloneWithoutRemoteSaysWhatToDo(t *testing.T) {
 	g, commits := sample(t)
 	dir := filepath.Join(t.TempDir(), "clone")
-	runGit(t, ".", "clone", "-q", "--depth=1", "file://"+g.Origin(), dir)
+	runGit(t, ".", "clone", "-q", "--depth=1", "file://"+origin(t, g), dir)
 	runGit(t, dir, "remote", "remove", "origin")
 	r := open(t, dir)
 	head, err := r.Head(t.Context())
@@ -311,7 +372,7 @@ func TestShallowCloneWithoutRemoteSaysWhatToDo(t *testing.T) {
 func TestShallowCloneWhoseRemoteFailsSaysWhatToDo(t *testing.T) {
 	g, commits := sample(t)
 	dir := filepath.Join(t.TempDir(), "clone")
-	runGit(t, ".", "clone", "-q", "--depth=1", "file://"+g.Origin(), dir)
+	runGit(t, ".", "clone", "-q", "--depth=1", "file://"+origin(t, g), dir)
 	runGit(t, dir, "fetch", "-q", "--depth=1", "origin", "tag", "scheduled")
 	runGit(t, dir, "remote", "set-url", "origin", "file:///nonexistent.git")
 	r := open(t, dir)
@@ -336,11 +397,12 @@ func TestTagBesideTheHistory(t *testing.T) {
 			dir := g.Dir
 			if depth != "" {
 				dir = filepath.Join(t.TempDir(), "clone")
-				runGit(t, ".", "clone", "-q", depth, "file://"+g.Origin(), dir)
-			} else {
-				g.Origin()
+				runGit(t, ".", "clone", "-q", depth, "file://"+origin(t, g), dir)
 			}
 			r := open(t, dir)
+			if depth == "" {
+				origin(t, g)
+			}
 			if _, err := r.FetchTag(t.Context(), "origin", "scheduled"); err != nil {
 				t.Fatal(err)
 			}
@@ -430,7 +492,7 @@ func TestWorkTreeIsReadAsItLies(t *testing.T) {
 	if err != nil || !slices.Equal(has, []bool{false, true, false}) {
 		t.Errorf("has %v, error %v", has, err)
 	}
-	if _, err := open(t, g.Origin()).WorkTree(); !errors.Is(err, ErrNoWorkTree) {
+	if _, err := open(t, origin(t, g)).WorkTree(); !errors.Is(err, ErrNoWorkTree) {
 		t.Errorf("work tree of a bare repository: %v", err)
 	}
 }
@@ -554,11 +616,12 @@ func TestParseTreeRefusesDamage(t *testing.T) {
 // Both ways to answer for references agree.
 func TestReferencesFromLibraryAndProgramAgree(t *testing.T) {
 	g, _ := sample(t)
+	bare := origin(t, g)
 	shallow := filepath.Join(t.TempDir(), "shallow")
-	runGit(t, ".", "clone", "-q", "--depth=2", "file://"+g.Origin(), shallow)
+	runGit(t, ".", "clone", "-q", "--depth=2", "file://"+bare, shallow)
 	partial := filepath.Join(t.TempDir(), "partial")
-	runGit(t, ".", "clone", "-q", "--filter=blob:none", "--no-checkout", "file://"+g.Origin(), partial)
-	for _, dir := range []string{g.Dir, g.Origin(), shallow, partial, testenv.NewGitRepo(t).Dir} {
+	runGit(t, ".", "clone", "-q", "--filter=blob:none", "--no-checkout", "file://"+bare, partial)
+	for _, dir := range []string{g.Dir, bare, shallow, partial, testenv.NewGitRepo(t).Dir} {
 		lib, err := openLibrary(dir)
 		if err != nil {
 			t.Fatal(err)
