@@ -63,12 +63,12 @@ func TestVercmpAgreesWithTheProgram(t *testing.T) {
 	testenv.Need(t, "bash", "vercmp")
 	var pairs [][2]string
 	for n, a := range ascending {
-		for _, b := range ascending[n:] {
+		for _, b := range ascending[n:min(n+4, len(ascending))] {
 			pairs = append(pairs, [2]string{strings.TrimPrefix(a, "="), strings.TrimPrefix(b, "=")})
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // the same versions each time
-	for len(pairs) < 1000 {
+	for len(pairs) < 400 {
 		a, b := randomVersion(random), randomVersion(random)
 		if random.IntN(2) == 0 { // most differences lie near the end
 			b = a[:random.IntN(len(a)+1)] + randomVersion(random)
