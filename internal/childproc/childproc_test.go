@@ -98,7 +98,7 @@ func TestRunKeepsTheOrderOfOneWriter(t *testing.T) {
 	}
 }
 
-type incomparable struct{ f []func() }
+type incomparable struct{ _ []func() }
 
 func (incomparable) Write(p []byte) (int, error) { return len(p), nil }
 

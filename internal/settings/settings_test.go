@@ -110,7 +110,7 @@ type target struct {
 	Must    string        `env:"MUST, required" help:"the name of this machine"`
 	Sub     nested
 	Pre     nested `env:", prefix=PRE_"`
-	plain   int
+	_       int
 }
 
 func TestLoadTakesTheFirstValueInOrder(t *testing.T) {

@@ -87,20 +87,25 @@ func TestPackageRepoCoversTheKindsOfPackages(t *testing.T) {
 	}
 }
 
-// Those that name no other package can be built right here; the rest is built in TestDockerBuildsThePackageRepo.
+// The packages that read files of another one are built in TestDockerBuildsThePackageRepo, where these can be installed.
 func TestPackageRepoBuildsOffline(t *testing.T) {
 	Need(t, "makepkg", "fakeroot", "bsdtar")
 	g := PackageRepo(t)
 	g.Upstream.Write("more", "x")
 	g.Upstream.Commit("more")
 	dir := builderCopy(t, g)
-	for name, want := range map[string]string{
-		"caur-patched":   "caur-patched-3.1-1-any.pkg.tar",
-		"caur-clock-git": "caur-clock-git-1.0.r2-1-any.pkg.tar",
+	pkgbuild := filepath.Join("caur-patched", "PKGBUILD")
+	g.Write(pkgbuild, g.read(pkgbuild)+g.read(filepath.Join("caur-patched", ".CI", "PKGBUILD.append")))
+	copyTree(t, filepath.Join(g.Dir, "caur-patched"), filepath.Join(dir, "caur-patched"))
+	for _, test := range []struct{ name, file, member, content string }{
+		{"caur-patched", "caur-patched-3.1-1-any.pkg.tar", "usr/share/caur-patched/words", "seven\neight\n"},
+		{"caur-clock-git", "caur-clock-git-1.0.r2-1-any.pkg.tar", "usr/bin/caur-clock", "#!/bin/sh\ndate +%H:%M\n"},
+		{"caur-fmt++@1.2", "caur-fmt++@1.2-1.2.7-1-any.pkg.tar", "usr/share/caur-fmt/name", "caur-fmt++@1.2\n"},
 	} {
-		asBuilder(t, filepath.Join(dir, name), "makepkg", "--noconfirm")
-		if _, err := os.Stat(filepath.Join(dir, name, want)); err != nil {
-			t.Errorf("%s: %v", name, err)
+		pkg := filepath.Join(dir, test.name)
+		asBuilder(t, pkg, "makepkg", "--noconfirm", "--nodeps")
+		if got := asBuilder(t, pkg, "bsdtar", "-xOf", test.file, test.member); got != test.content {
+			t.Errorf("%s: %s holds %q", test.name, test.member, got)
 		}
 	}
 }
