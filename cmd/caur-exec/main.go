@@ -5,6 +5,10 @@ import (
 	"os"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/cli"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() {
+	container.MaybeInit()
+	os.Exit(cli.Main())
+}
