@@ -182,7 +182,7 @@ func (a *app) findTag(ctx context.Context, repo *gitrepo.Repo, o onCommitOptions
 			return "", err
 		}
 		if err != nil {
-			a.warnf("%v; it counts as missing", err)
+			a.warnf("the tag %s counts as missing: %v", scheduledTag, err)
 		}
 	}
 	if !ok {

@@ -86,7 +86,7 @@ func (c *catalog) infos(ctx context.Context, names []string) (infos []*srcinfo.I
 			warnings = append(warnings, fmt.Sprintf("%s: %v", paths[i], fault))
 		case fault != nil:
 			infos[i] = nil
-			warnings = append(warnings, fmt.Sprintf("%v: dependencies and split packages are unknown until it is repaired", fault))
+			warnings = append(warnings, fmt.Sprintf("%v (until it is repaired, dependencies and split packages are unknown)", fault))
 		case infos[i].Pkgbase != names[i]:
 			warnings = append(warnings, fmt.Sprintf("%s: pkgbase is %s, not the name of the directory, which counts", paths[i], infos[i].Pkgbase))
 		}

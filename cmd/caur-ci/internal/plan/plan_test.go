@@ -143,7 +143,7 @@ func TestBatchOfACommitRangeIsTheSameEachTime(t *testing.T) {
 			t.Error("another range, target or architecture has the same name")
 		}
 	}
-	if HandBatch() == HandBatch() {
+	if first, second := HandBatch(), HandBatch(); first == second {
 		t.Error("two orders by hand have the same name")
 	}
 }
