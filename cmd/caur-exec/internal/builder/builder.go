@@ -1,3 +1,9 @@
+// Package builder is the builder role: it claims jobs, runs each in a container, and delivers the packages.
+//
+// A job that was claimed always ends: delivered, finished with a status, or given back. The lease is renewed while the
+// build runs; when it is lost or cancelled the container is stopped and nothing is delivered. The container gets the
+// package directory, read-only, a directory for its output, and a request without any secret; the network, the git
+// server's password and the queue stay outside.
 package builder
 
 import (
@@ -7,206 +13,203 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
-// Waits of the loop. idleWait is only a safety net: the queue wakes a builder as soon as a job is ready.
 const (
-	idleWait  = 30 * time.Second
-	firstWait = time.Second // after an error; doubles up to idleWait
-	endLimit  = 20 * time.Second
+	// stopGrace is what a build has to end after SIGTERM; with the calls after it the builder is gone within 30 s.
+	stopGrace  = 8 * time.Second
+	lastWords  = 10 * time.Second // to give a job back and close its log when we are asked to end
+	callLimit  = 30 * time.Second // of one call to the queue
+	claimPause = 30 * time.Second // at the latest then the queue is asked again, which also shows that we live
+	retryFirst = time.Second
+	retryMost  = 30 * time.Second
 )
 
-// Deps is what a builder is handed.
+// Deps is what a builder works with. Queue, Logs and Log must be given.
 type Deps struct {
-	Queue   *queue.Queue
-	Logs    *buildlog.Store
-	Log     *slog.Logger
-	Version string // of this program, for people
+	Queue      *queue.Queue
+	Logs       *buildlog.Store
+	Log        *slog.Logger
+	Version    string           // of this program, shown in the queue
+	Engine     container.Engine // nil: the one that the settings name; the builder does not close one it was given
+	Executable string           // the program that runs inside, "" for this one
+	Now        func() time.Time // nil: time.Now
 }
 
-// Builder is one builder role with an engine that works.
-type Builder struct {
-	s      Settings
-	d      Deps
+type builder struct {
+	Settings
+	Deps
 	engine container.Engine
-	dirs   dirs
-	exe    string
+	places places
 }
 
-// Run claims and builds until ctx ends; running builds are then stopped and their jobs go back to the queue. Nothing
-// is claimed when settings or engine are wrong: that is the error.
+// Run builds jobs until ctx ends; then running builds are stopped, their jobs go back to the queue, and Run returns nil
+// within 30 s. Any other return is an error: the settings or the engine do not work, another builder of the same name
+// runs on this machine, or the queue speaks another protocol.
 func Run(ctx context.Context, s Settings, d Deps) error {
-	b, err := newBuilder(ctx, s, d)
+	b := &builder{Settings: s, Deps: d, engine: d.Engine, places: findPlaces(s)}
+	if err := b.places.make(); err != nil {
+		return err
+	}
+	unlock, err := b.lock()
 	if err != nil {
 		return err
 	}
-	defer b.engine.Close()
-	d.Log.Info("builder is ready", "builder", s.Hostname, "class", s.Class, "engine", s.Engine, "own_root", b.engine.OwnRoot(), "jobs", s.Jobs)
-	group, ctx := errgroup.WithContext(ctx)
-	for n := range max(s.Jobs, 1) {
-		group.Go(func() error { return b.loop(ctx, n) })
+	defer unlock()
+	if b.Now == nil {
+		b.Now = time.Now
 	}
-	group.Go(func() error { return b.dirs.sweepLoop(ctx, d.Log) })
-	if err := group.Wait(); err != nil && ctx.Err() == nil {
+	if b.Executable == "" {
+		if b.Executable, err = os.Executable(); err != nil {
+			return fmt.Errorf("find our own program: %w", err)
+		}
+	}
+	if b.engine == nil {
+		if b.engine, err = container.New(ctx, container.Config{
+			Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: b.places.builds, HostPath: b.places.host,
+		}); err != nil {
+			return err
+		}
+		defer b.engine.Close()
+	}
+	if err := b.cleanUp(ctx); err != nil {
 		return err
 	}
-	return nil
+	if !b.engine.OwnRoot() {
+		b.Log.Warn("builds change the root file system of this machine: no overlay can be mounted, or BUILDER_OVERLAY=never; this is for machines that are thrown away")
+	}
+	b.Log.Info("builder is ready", "name", s.Hostname, "class", s.Class, "engine", s.Engine, "own_root", b.engine.OwnRoot(), "jobs", s.Jobs)
+	return b.work(ctx)
 }
 
-func newBuilder(ctx context.Context, s Settings, d Deps) (*Builder, error) {
-	if err := s.check(); err != nil {
-		return nil, err
+// lock makes sure that no other process has our name, and so our directories, on this machine.
+func (b *builder) lock() (unlock func(), err error) {
+	f, err := lockFile(filepath.Join(filepath.Dir(b.places.builds), ".lock-"+b.Hostname), os.O_CREATE)
+	if errors.Is(err, errCacheBusy) {
+		return nil, fmt.Errorf("another builder called %s runs on this machine: stop it, or choose another BUILDER_HOSTNAME", b.Hostname)
 	}
-	places, err := newDirs(s)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lock the build directory: %w", err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find our own program: %w", err)
-	}
-	engine, err := container.New(ctx, container.Config{
-		Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: places.jobs, HostPath: places.hostPath,
-	})
-	if err != nil {
-		return nil, err
-	}
-	b := &Builder{s: s, d: d, engine: engine, dirs: places, exe: exe}
-	if err := b.prepare(ctx); err != nil {
-		engine.Close()
-		return nil, err
-	}
-	return b, nil
+	return func() { f.Close() }, nil
 }
 
-// prepare checks the engine and removes what an earlier process of this builder has left.
-func (b *Builder) prepare(ctx context.Context) error {
+// cleanUp checks the engine and removes what a builder of our name left when it was killed.
+func (b *builder) cleanUp(ctx context.Context) error {
 	if err := b.engine.Check(ctx); err != nil {
 		return err
 	}
-	if err := b.engine.Sweep(ctx, b.s.Hostname); err != nil {
-		return fmt.Errorf("remove containers of an earlier run: %w", err)
+	if err := b.engine.Sweep(ctx, b.Hostname); err != nil {
+		return err
 	}
-	return b.dirs.clearJobs(b.s.Hostname)
-}
-
-// name is what one of several loops is called in the queue: at most one job runs under a name.
-func (b *Builder) name(n int) string {
-	if n == 0 {
-		return b.s.Hostname
+	left, err := os.ReadDir(b.places.builds)
+	if err != nil {
+		return fmt.Errorf("clean the build directory: %w", err)
 	}
-	return b.s.Hostname + "-" + strconv.Itoa(n+1)
-}
-
-// loop claims and builds one job after the other. Only a queue of another version ends it with an error: waiting will
-// not help there.
-func (b *Builder) loop(ctx context.Context, n int) error {
-	who := queue.Builder{Name: b.name(n), Class: b.class(n), Version: b.d.Version, Arches: b.s.arches()}
-	pause := firstWait
-	for ctx.Err() == nil {
-		lease, err := b.d.Queue.Claim(ctx, who, b.s.LeaseTTL)
-		switch {
-		case errors.Is(err, queue.ErrProtocol):
-			return err
-		case err != nil:
-			if ctx.Err() == nil {
-				b.d.Log.Warn("cannot claim a job; trying again", "error", err, "after", pause)
-			}
-			sleep(ctx, pause)
-			pause = min(2*pause, idleWait)
-			continue
-		case lease == nil:
-			pause = firstWait
-			if err := b.d.Queue.Wait(ctx, idleWait); err != nil && ctx.Err() == nil {
-				sleep(ctx, firstWait)
-			}
-			continue
+	for _, e := range left {
+		if err := os.RemoveAll(filepath.Join(b.places.builds, e.Name())); err != nil {
+			return fmt.Errorf("clean the build directory: %w", err)
 		}
-		pause = firstWait
-		b.build(ctx, lease)
 	}
 	return nil
 }
 
-// class of the n-th loop: a builder whose class is its own name keeps that in every loop.
-func (b *Builder) class(n int) string {
-	if b.s.Class == b.s.Hostname {
-		return b.name(n)
+// work runs the workers, and the sweeper of source caches, until ctx ends or one of them meets what cannot be mended.
+func (b *builder) work(parent context.Context) error {
+	ctx, stop := context.WithCancelCause(parent)
+	defer stop(nil)
+	var group sync.WaitGroup
+	for range b.Jobs {
+		group.Go(func() {
+			if err := b.worker(ctx); err != nil {
+				stop(err)
+			}
+		})
 	}
-	return b.s.Class
+	group.Go(func() { b.sweeper(ctx) })
+	group.Wait()
+	if parent.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
-// build runs one job to its end: delivered, finished with a status, or given back.
-func (b *Builder) build(ctx context.Context, lease *queue.Lease) {
-	log := b.d.Log.With("job", lease.Job.ID(), "token", lease.Token)
-	log.Info("build started", "attempt", lease.Attempt)
-	started := time.Now()
-	keep, stop := b.d.Queue.Keep(ctx, lease, b.s.LeaseTTL)
-	result := b.run(keep, lease, log)
-	stop()
-	result.Duration, result.Builder = time.Since(started), lease.Builder
-	b.end(ctx, keep, lease, result, log)
-}
-
-// end tells the queue and the log how a build ended. It goes on when ctx has ended: a job that is given back starts at
-// once elsewhere, one that is not waits for its lease to run out.
-func (b *Builder) end(ctx, keep context.Context, lease *queue.Lease, r outcome, log *slog.Logger) {
-	endCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
-	defer cancel()
-	cause := context.Cause(keep)
-	var err error
-	switch {
-	case errors.Is(cause, queue.ErrCanceled), errors.Is(cause, queue.ErrLeaseLost):
-		r.Status, r.Message = queue.Canceled, cause.Error()
-	case ctx.Err() != nil && r.Status != queue.Success:
-		r.Status, r.Message = queue.CanceledRequeued, "the builder shuts down"
-		err = b.d.Queue.Requeue(endCtx, lease)
-	case r.Status == queue.Success:
-		err = b.d.Queue.Deliver(endCtx, lease, r.Result)
-	default:
-		err = b.d.Queue.Finish(endCtx, lease, r.Result)
-	}
-	if r.log != nil {
-		if logErr := r.log.End(endCtx, int(r.Status)); logErr != nil {
-			log.Warn("the end of the build log is not stored", "error", logErr)
+func (b *builder) sweeper(ctx context.Context) {
+	for {
+		removed, err := sweepCaches(b.places.caches, b.Now().Add(-cacheKeep))
+		if err != nil {
+			b.Log.Warn("source caches", "error", err)
+		}
+		if len(removed) > 0 {
+			b.Log.Info("unused source caches removed", "packages", removed)
+		}
+		if !pause(ctx, cacheSweeps) {
+			return
 		}
 	}
-	if err != nil {
-		// The queue decides: a lease that is lost sends the job to another builder.
-		log.Error("the queue did not take the end of a build", "status", r.Status, "error", err)
-		return
+}
+
+// worker builds one job after the other. Only a queue of another protocol ends it early.
+func (b *builder) worker(ctx context.Context) error {
+	wait := retryFirst
+	for ctx.Err() == nil {
+		err := b.once(ctx)
+		switch {
+		case errors.Is(err, queue.ErrProtocol):
+			return err
+		case err != nil && ctx.Err() == nil:
+			b.Log.Warn("no job can be taken now", "error", err, "again_in", wait)
+			pause(ctx, wait)
+			wait = min(2*wait, retryMost)
+		default:
+			wait = retryFirst
+		}
 	}
-	log.Info("build ended", "status", r.Status, "message", r.Message, "duration", r.Duration.Round(time.Millisecond))
+	return nil
 }
 
-// outcome is the result of a build with the log that is still open.
-type outcome struct {
-	queue.Result
-	log *buildlog.Writer
+// once takes a job and builds it, or waits until there may be one.
+func (b *builder) once(ctx context.Context) error {
+	advert, err := limited(ctx, func(ctx context.Context) (*queue.Advert, error) { return b.Queue.Advertised(ctx) })
+	if err != nil {
+		return err
+	}
+	if advert == nil {
+		return errors.New("the database role has not told yet which repositories there are: is it running (caur-exec database)?")
+	}
+	lease, err := limited(ctx, func(ctx context.Context) (*queue.Lease, error) {
+		return b.Queue.Claim(ctx, queue.Builder{Name: b.Hostname, Class: b.Class, Arches: b.arches(), Version: b.Version}, b.LeaseTTL)
+	})
+	if err != nil {
+		return err
+	}
+	if lease == nil {
+		return b.Queue.Wait(ctx, claimPause)
+	}
+	b.run(ctx, lease, advert)
+	return nil
 }
 
-func failed(status queue.Status, format string, args ...any) outcome {
-	return outcome{Result: queue.Result{Status: status, Message: fmt.Sprintf(format, args...)}}
+func limited[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	return call(ctx)
 }
 
-// jobDir is the directory of one run.
-func (b *Builder) jobDir(lease *queue.Lease) string {
-	return filepath.Join(b.dirs.jobs, fmt.Sprintf("%s.%s.%d", b.s.Hostname, lease.Job.Pkgbase, lease.Token))
+// pause waits, and says whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

@@ -2,309 +2,227 @@ package builder
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
-	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
-	"github.com/caur-build/caur/internal/childproc"
-	"github.com/caur-build/caur/internal/git"
-	"github.com/caur-build/caur/internal/syncdb"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
-// fetchLimit bounds bringing one package directory from the source repository.
-const fetchLimit = 10 * time.Minute
-
-// Where a container sees what it is given. Engine none without an overlay sees everything where it is.
 const (
-	inSource  = "/caur/source"
-	inOutput  = "/caur/out"
-	inWork    = "/caur/work"
-	inCache   = "/caur/sources"
-	inRequest = "/caur/request.json"
-	inRepo    = "/caur/repo"
+	// endLimit is how long the outcome of a job is kept ready while the queue does not answer. The lease is renewed
+	// meanwhile if it can be; a result that comes too late is refused by its token.
+	endLimit    = 15 * time.Minute
+	uploadLimit = 2 * time.Hour
 )
 
-// job is one run on its way.
-type job struct {
-	*Builder
-	lease  *queue.Lease
-	advert *queue.Advert
-	config makepkg.PackageConfig
-	dir    string
-	cache  string
-	log    *slog.Logger
-}
+var errOutside = errors.New("the time limit of the build, with everything around it, is over")
 
-// run makes one build and gives how it ended; its packages are in the landing zone when that is Success.
-func (b *Builder) run(ctx context.Context, lease *queue.Lease, log *slog.Logger) outcome {
-	writer, err := b.d.Logs.Writer(ctx, buildlog.Key{Pkgbase: lease.Job.Pkgbase, Timestamp: lease.Job.Timestamp})
-	if err != nil {
-		return failed(queue.SoftwareFailure, "open the build log: %v", err)
-	}
-	j := &job{Builder: b, lease: lease, dir: b.jobDir(lease), log: log}
-	r := j.run(ctx, writer)
-	if r.Message != "" {
-		fmt.Fprintf(writer, "==> caur: %s\n", r.Message)
-	}
-	if err := os.RemoveAll(j.dir); err != nil {
-		log.Warn("the directory of a build is not removed", "error", err)
-	}
-	return outcome{Result: r, log: writer}
-}
+// run sees one job through to its end.
+func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Advert) {
+	started := b.Now()
+	log := b.Log.With("job", lease.Job.TaskID(), "token", lease.Token)
+	kept, stop := b.Queue.Keep(ctx, lease, b.LeaseTTL)
+	defer stop()
+	out, end := b.openLog(kept, lease)
+	log.Info("build started", "attempt", lease.Attempt)
+	fmt.Fprintf(out, "==> caur: building %s on %s\n", lease.Job.ID(), b.Hostname)
 
-func (j *job) run(ctx context.Context, out io.Writer) queue.Result {
-	software := func(err error) queue.Result {
-		return queue.Result{Status: queue.SoftwareFailure, Message: err.Error()}
-	}
-	fmt.Fprintf(out, "==> caur: %s on builder %s, attempt %d\n", j.lease.Job.ID(), j.lease.Builder, j.lease.Attempt)
-	var err error
-	if j.advert, err = j.d.Queue.Advertised(ctx); err != nil {
-		return software(fmt.Errorf("read what the database role tells builders: %w", err))
-	}
-	request, spec, release, err := j.plan(ctx, out)
-	if err != nil {
-		return software(err)
-	}
-	defer release()
-	limit := j.config.Limit(time.Duration(request.Timeout)) + makepkg.Overhead
-	buildCtx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
-	defer cancel()
-	code, err := j.engine.Run(buildCtx, spec, out)
+	result := b.attempt(kept, lease, advert, out)
+	result.Duration = b.Now().Sub(started)
+	status, err := b.finish(ctx, kept, lease, result)
 	switch {
-	case errors.Is(err, errTimeLimit):
-		return queue.Result{Status: queue.TimedOut, Message: fmt.Sprintf("no end after %v", limit)}
 	case err != nil:
-		return software(err)
+		log.Warn("the end of the build cannot be told to the queue", "status", result.Status.String(), "error", err)
+		fmt.Fprintf(out, "==> caur: the end of this build cannot be told to the queue: %v\n", err)
+	default:
+		fmt.Fprintf(out, "==> caur: %s%s\n", status, withColon(result.Message))
 	}
-	if status, message := verdict(code, request.CodeSkip); status != queue.Success {
-		return queue.Result{Status: status, Message: message}
-	}
-	files, err := j.upload(ctx)
-	var unusable *outputError
-	switch {
-	case errors.As(err, &unusable):
-		return queue.Result{Status: queue.Failed, Message: err.Error()}
-	case err != nil:
-		return software(fmt.Errorf("upload to the landing zone: %w", err))
-	}
-	return queue.Result{Status: queue.Success, Files: files}
+	end(status)
+	log.Info("build ended", "status", status.String(), "message", result.Message, "duration", result.Duration.Round(time.Millisecond))
 }
 
-var errTimeLimit = errors.New("the time limit of the build is over")
-
-// verdict maps an exit code of `caur-exec build` (executor.md section 2).
-func verdict(code, skip int) (queue.Status, string) {
-	switch code {
-	case makepkg.CodeOK:
-		return queue.Success, ""
-	case makepkg.CodeAlreadyBuilt:
-		return queue.AlreadyBuilt, "the repository has these packages already"
-	case skip:
-		return queue.Skipped, "skipped on purpose"
-	case makepkg.CodeTimedOut:
-		return queue.TimedOut, "the time limit of the build is over"
-	}
-	return queue.Failed, fmt.Sprintf("the build failed with status %d", code)
-}
-
-// plan makes the directories of a run, brings the source and says what the container is to do.
-func (j *job) plan(ctx context.Context, out io.Writer) (makepkg.Request, container.Spec, func(), error) {
-	fail := func(err error) (makepkg.Request, container.Spec, func(), error) {
-		return makepkg.Request{}, container.Spec{}, nil, err
-	}
-	target, ok := j.advert.TargetRepos[j.lease.Job.TargetRepo]
-	if !ok {
-		return fail(fmt.Errorf("the database role knows no target repo %q: add it to PACKAGE_TARGET_REPOS", j.lease.Job.TargetRepo))
-	}
-	for _, dir := range []string{"source", "out", "work", "scratch"} {
-		if err := os.MkdirAll(filepath.Join(j.dir, dir), 0o755); err != nil {
-			return fail(fmt.Errorf("make the directory of the build: %w", err))
-		}
-	}
-	if err := j.fetch(ctx, out); err != nil {
-		return fail(err)
-	}
-	var err error
-	if j.config, err = makepkg.ReadPackageConfig(filepath.Join(j.dir, "source")); err != nil {
-		return fail(err)
-	}
-	release := func() {}
-	if j.config.CacheSources {
-		if j.cache, release, err = j.dirs.sourceCache(j.lease.Job.Pkgbase); err != nil {
-			return fail(err)
-		}
-	}
-	request, mounts := j.request(target)
-	data, err := json.MarshalIndent(request, "", "\t")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(j.dir, "request.json"), data, 0o644)
-	}
-	if err != nil {
-		release()
-		return fail(fmt.Errorf("write the build request: %w", err))
-	}
-	return request, j.spec(mounts), release, nil
-}
-
-// fetch brings the package directory out of the source repository. The container needs no access to that.
-func (j *job) fetch(ctx context.Context, out io.Writer) error {
-	source, ok := j.advert.SourceRepos[j.lease.Job.SourceRepo]
-	if !ok {
-		return fmt.Errorf("the database role knows no source repo %q: add it to PACKAGE_REPOS", j.lease.Job.SourceRepo)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("fetching took longer than %v", fetchLimit))
-	defer cancel()
-	cache := filepath.Join(j.dirs.repos, url.PathEscape(j.lease.Job.SourceRepo)+".git")
-	sha, err := git.FetchCommit(ctx, cache, source.URL, j.lease.Job.SourceCommit)
-	if err != nil {
-		return fmt.Errorf("fetch source repo %s: %w", j.lease.Job.SourceRepo, err)
-	}
-	if err := git.Archive(ctx, cache, sha, j.lease.Job.Pkgbase, filepath.Join(j.dir, "source")); err != nil {
-		return fmt.Errorf("take %s out of source repo %s at %s: %w", j.lease.Job.Pkgbase, j.lease.Job.SourceRepo, sha, err)
-	}
-	fmt.Fprintf(out, "==> caur: source repo %s at %s\n", j.lease.Job.SourceRepo, sha)
-	return nil
-}
-
-// request is what the container is asked to do, and the mounts that this needs.
-func (j *job) request(target queue.TargetRepo) (makepkg.Request, []container.Mount) {
-	var mounts []container.Mount
-	show := func(source, target string, readOnly bool) string {
-		if !j.engine.OwnRoot() {
-			target = source
-		}
-		mounts = append(mounts, container.Mount{Source: source, Target: target, ReadOnly: readOnly})
-		return target
-	}
-	of := func(name string) string { return filepath.Join(j.dir, name) }
-	lease := j.lease
-	r := makepkg.Request{
-		Pkgbase: lease.Job.Pkgbase, Pkgnames: lease.Job.Pkgnames, Arch: lease.Job.Arch,
-		SourceDir: show(of("source"), inSource, true), OutputDir: show(of("out"), inOutput, false),
-		WorkDir:  show(of("work"), inWork, false),
-		Packager: j.advert.Packager, Mirror: lease.Job.ArchMirror, Keyrings: target.ExtraKeyrings,
-		Jobs: int(j.s.CPUs), Timeout: makepkg.Duration(time.Duration(j.s.Timeout) * time.Second),
-		CodeSkip: j.s.CodeSkip, BuildUser: j.s.BuildUser, LogURL: j.logURL(), OwnRoot: j.engine.OwnRoot(),
-	}
-	if j.cache != "" {
-		r.SourceCacheDir = show(j.cache, inCache, false)
-	}
-	for _, extra := range target.ExtraRepos {
-		repo := makepkg.Repo{Name: extra.Name, Servers: extra.Servers, SigLevel: j.s.ExtraSigLevel}
-		if extra.Name == lease.Job.TargetRepo {
-			r.TargetRepo = &repo
-			continue
-		}
-		r.ExtraRepos = append(r.ExtraRepos, repo)
-	}
-	if dir := filepath.Join(j.s.RepoPath, lease.Job.TargetRepo, lease.Job.Arch); j.s.RepoPath != "" && hasDatabase(dir, lease.Job.TargetRepo) {
-		// What was just published is there at once; a mirror may lag behind.
-		server := (&url.URL{Scheme: "file", Path: show(dir, inRepo, true)}).String()
-		r.TargetRepo = &makepkg.Repo{Name: lease.Job.TargetRepo, Servers: []string{server}, SigLevel: j.s.RepoSigLevel}
-	}
-	show(of("request.json"), inRequest, true)
-	return r, mounts
-}
-
-func hasDatabase(dir, repo string) bool {
-	_, err := os.Stat(filepath.Join(dir, repo+".db"))
-	return err == nil
-}
-
-func (j *job) logURL() string {
-	if j.advert.LogsURL == "" {
+func withColon(message string) string {
+	if message == "" {
 		return ""
 	}
-	query := url.Values{"id": {j.lease.Job.Pkgbase}, "timestamp": {fmt.Sprint(j.lease.Job.Timestamp)}}
-	return j.advert.LogsURL + "?" + query.Encode()
+	return ": " + message
 }
 
-func (j *job) spec(mounts []container.Mount) container.Spec {
-	image := j.s.Image
-	if image == "" {
-		image = j.advert.Image
-	}
-	request := mounts[len(mounts)-1].Target
-	env := childproc.MinimalEnv()
-	if j.engine.OwnRoot() && j.s.Engine != "none" {
-		env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
-	}
-	return container.Spec{
-		Name:  fmt.Sprintf("caur-%s-%d", j.s.Hostname, j.lease.Token),
-		Owner: j.s.Hostname, Image: image, Executable: j.exe,
-		Command: []string{"build", "--request", request},
-		Env:     env, Mounts: mounts, Hide: j.hide(), Scratch: filepath.Join(j.dir, "scratch"), Network: j.s.BuildNetwork,
-		Limits: container.Limits{CPUs: j.s.CPUs, MemoryMiB: j.s.MemoryMiB, Pids: j.s.Pids},
-	}
-}
-
-// hide names what an overlay must not show to a build: what other builds and roles have on this machine.
-func (j *job) hide() []string {
-	var paths []string
-	for _, path := range append([]string{j.dirs.base, j.s.RepoPath}, j.s.Hide...) {
-		if path != "" && !slices.Contains(paths, path) {
-			paths = append(paths, path)
-		}
-	}
-	return paths
-}
-
-// outputError says that what a build has left is no usable output.
-type outputError struct{ reason string }
-
-func (e *outputError) Error() string { return e.reason }
-
-// outputs lists the package files in the output directory: regular files with legal names of this job's pkgnames.
-func (j *job) outputs() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(j.dir, "out"))
+// openLog opens the log of the job. A build goes on without one: the log store may be back before it ends.
+func (b *builder) openLog(ctx context.Context, lease *queue.Lease) (out io.Writer, end func(queue.Status)) {
+	w, err := limited(ctx, func(ctx context.Context) (*buildlog.Writer, error) {
+		return b.Logs.Writer(ctx, buildlog.Key{Pkgbase: lease.Job.Pkgbase, Timestamp: lease.Job.Timestamp})
+	})
 	if err != nil {
-		return nil, err
+		b.Log.Warn("the build has no log", "job", lease.Job.TaskID(), "error", err)
+		return io.Discard, func(queue.Status) {}
 	}
-	var names []string
-	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			return nil, &outputError{fmt.Sprintf("the build left %q, which is no regular file", e.Name())}
+	return w, func(status queue.Status) {
+		limit := callLimit
+		if ctx.Err() != nil {
+			limit = lastWords / 2
 		}
-		file, err := syncdb.ParseFilename(e.Name())
-		if err != nil {
-			return nil, &outputError{fmt.Sprintf("the build left %q: %v", e.Name(), err)}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+		defer cancel()
+		if err := w.End(ctx, int(status)); err != nil && !errors.Is(err, buildlog.ErrSuperseded) {
+			b.Log.Warn("the end of a log is missing", "job", lease.Job.TaskID(), "error", err)
 		}
-		if known := j.lease.Job.Pkgnames; len(known) > 0 && !slices.Contains(known, strings.TrimSuffix(file.Name, "-debug")) &&
-			!slices.Contains(known, file.Name) {
-			return nil, &outputError{fmt.Sprintf("the build left %q, which is no package of %s", e.Name(), j.lease.Job.Pkgbase)}
-		}
-		names = append(names, e.Name())
 	}
-	if len(names) == 0 {
-		return nil, &outputError{"the build left no package"}
-	}
-	return names, nil
 }
 
-// check lists what is wrong with settings that have right types.
-func (s Settings) check() error {
-	var errs []error
-	if s.Timeout <= 0 {
-		errs = append(errs, fmt.Errorf("BUILDER_TIMEOUT=%d: must be more than 0 seconds", s.Timeout))
+// finish tells the queue how the job ended, and gives the status that it has now. Who asked us to stop decides before
+// the outcome does; an outcome that is there is told in any case.
+func (b *builder) finish(ctx, kept context.Context, lease *queue.Lease, r queue.Result) (queue.Status, error) {
+	cause := context.Cause(kept)
+	stopped := r.Status == queue.Canceled // attempt was interrupted
+	limit := endLimit
+	if ctx.Err() != nil {
+		limit = lastWords
 	}
-	if s.LeaseTTL < time.Second {
-		errs = append(errs, fmt.Errorf("BUILDER_LEASE=%v: must be at least 1s", s.LeaseTTL))
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	switch {
+	case errors.Is(cause, queue.ErrCanceled):
+		return queue.Canceled, nil // the queue has ended the job itself
+	case errors.Is(cause, queue.ErrLeaseLost):
+		return queue.CanceledRequeued, nil // it belongs to somebody else by now
+	case stopped && ctx.Err() != nil:
+		return queue.CanceledRequeued, retry(detached, func(ctx context.Context) error { return b.Queue.Requeue(ctx, lease) })
+	case r.Status == queue.Success:
+		return r.Status, retry(detached, func(ctx context.Context) error { return b.Queue.Deliver(ctx, lease, r) })
 	}
-	if _, err := os.Stat(s.SharedPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, fmt.Errorf("SHARED_PATH: %w", err))
+	return r.Status, retry(detached, func(ctx context.Context) error { return b.Queue.Finish(ctx, lease, r) })
+}
+
+// retry repeats a call to the queue until it is answered. Every such call may be sent twice.
+func retry(ctx context.Context, call func(context.Context) error) error {
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		_, err := limited(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, call(ctx) })
+		if err == nil || errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) || errors.Is(err, queue.ErrProtocol) {
+			return err
+		}
+		if !pause(ctx, wait) {
+			return err
+		}
 	}
-	return errors.Join(errs...)
+}
+
+// attempt builds and uploads. Status Canceled means that ctx ended first. A mistake of ours is the end of one job, not of
+// the builder.
+func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue.Advert, out io.Writer) (r queue.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.Log.Error("a mistake in this program ended a build", "job", lease.Job.TaskID(), "panic", p, "stack", string(debug.Stack()))
+			r = queue.Result{Status: queue.SoftwareFailure, Message: fmt.Sprintf("a mistake in caur-exec ended the build: %v", p)}
+		}
+	}()
+	j, err := b.prepare(ctx, lease, advert, out)
+	if j != nil {
+		defer j.close()
+	}
+	if err == nil {
+		r, err = j.build(ctx)
+	}
+	if err == nil && r.Status == queue.Success {
+		r.Files, err = j.upload(ctx)
+	}
+	var refused *jobError
+	switch {
+	case ctx.Err() != nil:
+		return queue.Result{Status: queue.Canceled, Message: fmt.Sprintf("stopped: %v", context.Cause(ctx))}
+	case errors.As(err, &refused):
+		fmt.Fprintf(out, "==> caur: error: %v\n", err)
+		return queue.Result{Status: refused.status, Message: refused.Error()}
+	case err != nil:
+		fmt.Fprintf(out, "==> caur: error: %v\n", err)
+		return queue.Result{Status: queue.SoftwareFailure, Message: err.Error()}
+	}
+	return r
+}
+
+// jobError ends a job with another status than software failure.
+type jobError struct {
+	status queue.Status
+	err    error
+}
+
+func (e *jobError) Error() string { return e.err.Error() }
+func (e *jobError) Unwrap() error { return e.err }
+
+// job is one build on its way, with its directories.
+type job struct {
+	b      *builder
+	lease  *queue.Lease
+	advert *queue.Advert
+	target queue.TargetRepo
+	out    io.Writer
+	config makepkg.PackageConfig
+	dir    string // below: source, out, taken, scratch, request.json
+	commit string
+	files  []string
+	cache  *cacheLock
+}
+
+func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
+
+// close removes the job's directory and gives its cache back. Packages that were not uploaded are lost with it.
+func (j *job) close() {
+	if j.cache != nil {
+		j.cache.release()
+	}
+	if err := os.RemoveAll(j.dir); err != nil {
+		j.b.Log.Warn("a job's directory cannot be removed", "job", j.lease.Job.TaskID(), "error", err)
+	}
+}
+
+// prepare finds out what to build and brings the package directory here.
+func (b *builder) prepare(ctx context.Context, lease *queue.Lease, advert *queue.Advert, out io.Writer) (*job, error) {
+	j := &job{b: b, lease: lease, advert: advert, out: out, dir: filepath.Join(b.places.builds, strconv.FormatInt(lease.Token, 10))}
+	var ok bool
+	if j.target, ok = advert.TargetRepos[lease.Job.TargetRepo]; !ok {
+		return nil, fmt.Errorf("target repo %q is not known: PACKAGE_TARGET_REPOS of the database role lists those that are", lease.Job.TargetRepo)
+	}
+	source, ok := advert.SourceRepos[lease.Job.SourceRepo]
+	if !ok {
+		return nil, fmt.Errorf("source repo %q is not known: PACKAGE_REPOS of the database role lists those that are", lease.Job.SourceRepo)
+	}
+	if err := os.RemoveAll(j.dir); err != nil {
+		return nil, fmt.Errorf("make the job's directory: %w", err)
+	}
+	for _, name := range []string{"out", "taken", "scratch"} {
+		if err := os.MkdirAll(j.path(name), 0o755); err != nil {
+			return j, fmt.Errorf("make the job's directory: %w", err)
+		}
+	}
+	if err := j.fetch(ctx, source); err != nil {
+		return j, err
+	}
+	var err error
+	if j.config, err = makepkg.ReadPackageConfig(j.path("source")); err != nil {
+		return j, &jobError{queue.Failed, err}
+	}
+	if j.config.CacheSources {
+		return j, j.takeCache()
+	}
+	return j, nil
+}
+
+// takeCache locks the source cache of the package. Two architectures of one package may be built at once; the second one
+// does without.
+func (j *job) takeCache() error {
+	cache, err := lockCache(j.b.places.caches, j.lease.Job.SourceRepo, j.lease.Job.Pkgbase, j.b.Now())
+	if errors.Is(err, errCacheBusy) {
+		fmt.Fprintf(j.out, "==> caur: another build uses the source cache of this package; this one does without\n")
+		return nil
+	}
+	j.cache = cache
+	return err
 }

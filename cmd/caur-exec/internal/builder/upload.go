@@ -1,52 +1,57 @@
 package builder
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
+	"fmt"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/landing"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
-// upload puts the packages of the build into the landing zone. It may be repeated.
+// upload brings the packages to the landing zone.
 func (j *job) upload(ctx context.Context) (files []queue.File, err error) {
-	names, err := j.outputs()
-	if err != nil {
-		return nil, err
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, uploadLimit, fmt.Errorf("the upload took longer than %v", uploadLimit))
+	defer cancel()
 	sender, err := j.sender()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("upload: %w", err)
 	}
 	defer func() { err = errors.Join(err, sender.Close()) }()
-	for _, name := range names {
-		file, err := sender.Put(ctx, filepath.Join(j.dir, "out", name), name)
+	for _, name := range j.files {
+		file, err := sender.Put(ctx, j.path("taken/"+name), name)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("upload %s: %w", name, err)
 		}
+		fmt.Fprintf(j.out, "==> caur: delivered %s (%d bytes, SHA-256 %s)\n", file.Name, file.Size, file.SHA256)
 		files = append(files, file)
 	}
 	return files, nil
 }
 
-// sender moves when the landing zone is on this machine, else it uploads over SFTP.
+// sender is the way to the landing zone: a move when it is on this machine, which our own settings or an advertised place
+// without a host say, else SFTP.
 func (j *job) sender() (landing.Sender, error) {
-	place := landing.PlaceOf(j.lease.Job, j.lease.Token)
-	host := cmp.Or(j.s.DatabaseHost, j.advert.Landing.Host)
-	if j.s.LandingZone != "" {
-		return landing.NewLocal(j.s.LandingZone, place)
+	s, place := j.b.Settings, landing.PlaceOf(j.lease.Job, j.lease.Token)
+	at := j.advert.Landing
+	if s.DatabaseHost != "" {
+		at.Host = s.DatabaseHost
 	}
-	if host == "" {
-		if info, err := os.Stat(j.advert.Landing.Path); err != nil || !info.IsDir() {
-			return nil, errors.New("the database role tells no host of its landing zone, and its path is not on this machine: set DATABASE_HOST there or here")
-		}
-		return landing.NewLocal(j.advert.Landing.Path, place)
+	if s.DatabasePort != 0 {
+		at.Port = s.DatabasePort
+	}
+	if s.DatabaseUser != "" {
+		at.User = s.DatabaseUser
+	}
+	switch {
+	case s.LandingPath != "":
+		return landing.NewLocal(s.LandingPath, place)
+	case at.Path == "":
+		return nil, errors.New("the database role has not told where its landing zone is (LANDING_ZONE_PATH there)")
+	case at.Host == "":
+		return landing.NewLocal(at.Path, place)
 	}
 	return landing.NewSFTP(landing.SFTPConfig{
-		Host: host, Port: cmp.Or(j.s.DatabasePort, j.advert.Landing.Port), User: cmp.Or(j.s.DatabaseUser, j.advert.Landing.User),
-		Path: j.advert.Landing.Path, KeyFile: j.s.KeyFile, KnownHosts: j.s.KnownHosts,
+		Host: at.Host, Port: at.Port, User: at.User, Path: at.Path, Key: s.SSHKey, KeyFile: s.SSHKeyFile, KnownHosts: s.KnownHosts,
 	}, place)
 }

@@ -20,7 +20,7 @@ const (
 	fetchLimit   = 10 * time.Minute
 	pacmanLimit  = 20 * time.Minute // of one call
 	prepareLimit = 15 * time.Minute
-	parseLimit   = 3 * time.Minute // makepkg --printsrcinfo, --packagelist
+	parseLimit   = 10 * time.Minute // makepkg --printsrcinfo, --packagelist
 	namcapLimit  = 5 * time.Minute
 	hookLimit    = 5 * time.Minute
 	killGrace    = 3 * time.Second // between SIGTERM and SIGKILL of a child
