@@ -32,7 +32,7 @@
 //
 // # Redis
 //
-// Redis 6.2 or later, or Valkey; alone, with Sentinel or as a Cluster. All keys share the hash tag {caur}: one slot, so one
+// Redis 6.2 or later, or Valkey; alone, with Sentinel or as a Cluster; maxmemory-policy noeviction. All keys share the hash tag {caur}: one slot, so one
 // script can change jobs of several target repos at once, and a dependency may cross target repos. Every change is one Lua script
 // (lua/*.lua) which either happens or does not; readers never see half a batch. Times are those of Redis' clock, never the
 // client's. Fencing tokens come from a counter that is never behind that clock, so that a fail-over that lost the last claims does not hand out

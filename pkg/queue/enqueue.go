@@ -70,6 +70,9 @@ func pieces(jobs []Job) (texts []string, clean []*Job, err error) {
 	var piece strings.Builder
 	for _, j := range jobs {
 		j.Class, j.Timestamp = class(j.Class), 0
+		if j.Pkgnames == nil {
+			j.Pkgnames = []string{}
+		}
 		clean = append(clean, &j)
 		line, err := json.Marshal(j)
 		if err != nil {

@@ -148,11 +148,13 @@ func (m *model) end(j *modelJob, s Status) {
 	delete(m.alive, j.job.ID())
 	repo := j.job.TargetRepo
 	m.lines[repo] = slices.DeleteFunc(m.lines[repo], func(task string) bool { return task == j.task })
-	if !s.Good() && s != Canceled {
-		for _, d := range m.alive {
-			if d.state == "waiting" && offersOneOf(j, d) {
-				d.failedDeps = append(d.failedDeps, j.job.ID())
-			}
+	for _, d := range m.alive {
+		if s == Canceled || d.state != "waiting" || !offersOneOf(j, d) {
+			continue
+		}
+		d.failedDeps = slices.DeleteFunc(d.failedDeps, func(id string) bool { return id == j.job.ID() })
+		if !s.Good() {
+			d.failedDeps = append(d.failedDeps, j.job.ID())
 		}
 	}
 }

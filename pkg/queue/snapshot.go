@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	rowsPerPage   = 1000
+	rowsPerPage   = 500
 	snapshotTries = 3
 	builderAlive  = 10 * time.Minute // a builder not seen for longer does not count as one that could take a job
 )

@@ -230,7 +230,6 @@ func BenchmarkClaim(b *testing.B) {
 		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
 			q := newQueue(b)
 			fill(b, q, copies(corpus, waiting))
-			b.ReportMetric(bytesPerJob(b, q, waiting), "B/job")
 			b.Run("one", func(b *testing.B) { benchmarkClaim(b, q, 1) })
 			b.Run("and finish", func(b *testing.B) {
 				for b.Loop() {

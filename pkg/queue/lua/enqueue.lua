@@ -18,7 +18,7 @@ for i = 8, #ARGV do
   if ARGV[7] == 'stage' then piece = call('GET', ARGV[i]) end
   if not piece then return redis.error_reply('CAURSTAGE a piece of the batch is gone') end
   for line in string.gmatch(piece, '[^\n]+') do
-    jobs[#jobs + 1] = { text = line, job = cjson.decode(line), path = paths[#jobs + 1] }
+    jobs[#jobs + 1] = { text = line, job = read_job(line), path = paths[#jobs + 1] }
   end
 end
 local cleanup = ARGV[4] ~= '' and cjson.decode(ARGV[4])

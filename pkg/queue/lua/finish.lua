@@ -11,7 +11,7 @@ if not seq then
 end
 if was ~= 'running' then return redis.error_reply('CAURLOST the job was delivered already') end
 allow_when_full()
-count(GOOD[ARGV[6]] and 'builder_completed' or 'builder_failed')
+count_end('builder', ARGV[6])
 end_job(seq, ARGV[6], ARGV[7])
 settle(loosened())
 commit()

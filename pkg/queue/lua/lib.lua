@@ -50,17 +50,31 @@ end
 
 local function count(name) call('HINCRBY', K.meta, 'n:' .. name, 1) end
 
+local GOOD = { ['0'] = true, ['1'] = true, ['2'] = true }
+local function count_end(of, status)
+  if GOOD[status] then count(of .. '_completed') elseif status ~= '5' then count(of .. '_failed') end
+end
+
 -- ---- jobs ---------------------------------------------------------------------------------------------------------------
 
 local function jkey(seq) return P .. 'j:' .. seq end
 local function task_of(id, ts) return id .. ':' .. ts end
 local function end_key(task) return P .. 'end:' .. task end
 
+-- A job of its text; its lists are lists, whatever the text has.
+local function read_job(text)
+  local b = cjson.decode(text)
+  for _, field in ipairs({ 'pkgnames', 'provides', 'dependencies' }) do
+    if type(b[field]) ~= 'table' then b[field] = {} end
+  end
+  return b
+end
+
 local body_cache = {}
 local function body(seq)
   local b = body_cache[seq]
   if not b then
-    b = cjson.decode(call('HGET', K.bodies, seq))
+    b = read_job(call('HGET', K.bodies, seq))
     body_cache[seq] = b
   end
   return b
@@ -81,7 +95,7 @@ local function event(kind, id, ts, b, message, ...)
 end
 
 local function each_name(b, visit)
-  for _, list in ipairs({ b.pkgnames or {}, b.provides or {} }) do
+  for _, list in ipairs({ b.pkgnames, b.provides }) do
     for _, name in ipairs(list) do visit(name) end
   end
 end
@@ -120,7 +134,7 @@ local function blockers(seq)
   if edges then return edges end
   local b, keys = body(seq), {}
   local archs = partners(b.arch)
-  for _, name in ipairs(b.dependencies or {}) do
+  for _, name in ipairs(b.dependencies) do
     for _, arch in ipairs(archs) do keys[#keys + 1] = P .. 'o:' .. arch .. ':' .. name end
   end
   edges = {}
@@ -150,7 +164,7 @@ local function note(command, seq, b)
     if not seqs then by_key[key] = { seq }
     elseif seqs[#seqs] ~= seq then seqs[#seqs + 1] = seq end
   end
-  for _, name in ipairs(b.dependencies or {}) do add(P .. 'w:' .. b.arch .. ':' .. name) end
+  for _, name in ipairs(b.dependencies) do add(P .. 'w:' .. b.arch .. ':' .. name) end
   each_name(b, function(name) add(P .. 'o:' .. b.arch .. ':' .. name) end)
 end
 
@@ -265,12 +279,23 @@ end
 
 -- ---- ends ---------------------------------------------------------------------------------------------------------------
 
-local GOOD = { ['0'] = true, ['1'] = true, ['2'] = true }
-
 local function record_end(task, status, message, token, builder, holder_token)
   call('SET', end_key(task), cjson.encode({ status = status, message = message, token = token or '', builder = builder or '',
     holder_token = holder_token or '', time = int(now) }), 'EX', KEEP_SECONDS)
   ended_tasks[#ended_tasks + 1] = task
+end
+
+-- A waiting job knows which of its dependencies ended badly, and have not been built since: ids separated by spaces.
+local function remember_failure(seq, id, failed)
+  local before_now = call('HGET', jkey(seq), 'bad') or ''
+  local kept = {}
+  for other in string.gmatch(before_now, '%S+') do
+    if other ~= id then kept[#kept + 1] = other end
+  end
+  if failed then kept[#kept + 1] = id end
+  local bad = table.concat(kept, ' ')
+  if bad == before_now then return end
+  if bad == '' then call('HDEL', jkey(seq), 'bad') else call('HSET', jkey(seq), 'bad', bad) end
 end
 
 -- Ends a job alive, in whatever state, and gives that. The jobs that depended on it are given by loosened, for the caller to settle.
@@ -296,12 +321,9 @@ local function end_job(seq, status, message, holder_token)
   call('HDEL', K.bodies, seq)
   call('DEL', jkey(seq))
   body_cache[seq] = nil
-  if not GOOD[status] and status ~= '5' then
+  if status ~= '5' then
     for _, d in ipairs(union(want_keys(b, {}))) do
-      if state(d) == 'blocked' then
-        local bad = call('HGET', jkey(d), 'bad')
-        call('HSET', jkey(d), 'bad', (bad and bad .. ' ' or '') .. id)
-      end
+      if state(d) == 'blocked' then remember_failure(d, id, not GOOD[status]) end
     end
   end
   want_keys(b, loose_keys)
@@ -375,7 +397,7 @@ end
 
 -- Ends what is in the line of a target repo.
 local function finish_task(task, repo, status, message, holder_token)
-  count(GOOD[status] and 'database_completed' or 'database_failed')
+  count_end('database', status)
   local cleanup = call('HGET', K.cleanups, task)
   if cleanup then
     call('ZREM', P .. 'line:' .. repo, task)

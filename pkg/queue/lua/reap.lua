@@ -29,7 +29,7 @@ for _, seq in ipairs(expired) do
     out[#out + 1] = { call('HGET', K.bodies, seq), f[1], f[2], lost, over and 1 or 0 }
     count('lost_leases')
     if over then
-      count('builder_failed')
+      count_end('builder', '7')
       end_job(seq, '7', 'the lease ran out ' .. lost .. ' times: the builders stopped answering')
       settle(loosened())
     else
