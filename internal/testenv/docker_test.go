@@ -28,6 +28,7 @@ pacman -Q
 `
 
 func TestDockerBuildsThePackageRepo(t *testing.T) {
+	t.Parallel() // makepkg takes its time
 	host, image := Docker(t)
 	g := PackageRepo(t)
 	script := filepath.Join(t.TempDir(), "build.sh")

@@ -60,6 +60,7 @@ func builderCopy(t *testing.T, g *GitRepo) string {
 }
 
 func TestPackageRepoHasWhatMakepkgPrints(t *testing.T) {
+	t.Parallel() // makepkg takes its time
 	Need(t, "makepkg")
 	g := PackageRepo(t)
 	dir := builderCopy(t, g)
@@ -89,6 +90,7 @@ func TestPackageRepoCoversTheKindsOfPackages(t *testing.T) {
 
 // The packages that read files of another one are built in TestDockerBuildsThePackageRepo, where these can be installed.
 func TestPackageRepoBuildsOffline(t *testing.T) {
+	t.Parallel() // makepkg takes its time
 	Need(t, "makepkg", "fakeroot", "bsdtar")
 	g := PackageRepo(t)
 	g.Upstream.Write("more", "x")
