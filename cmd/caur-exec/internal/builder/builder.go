@@ -82,6 +82,9 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 		return err
 	}
 	if !b.engine.OwnRoot() {
+		if err := b.places.open(); err != nil {
+			return err
+		}
 		b.Log.Warn("builds change the root file system of this machine: no overlay can be mounted, or BUILDER_OVERLAY=never; this is for machines that are thrown away")
 	}
 	b.Log.Info("builder is ready", "name", s.Hostname, "class", s.Class, "engine", s.Engine, "own_root", b.engine.OwnRoot(), "jobs", s.Jobs)

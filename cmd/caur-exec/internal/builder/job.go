@@ -115,7 +115,7 @@ func retry(ctx context.Context, call func(context.Context) error) error {
 	}
 }
 
-// attempt builds and uploads. Status Canceled means that ctx ended first. A mistake of ours is the end of one job, not of
+// attempt builds and uploads. Status Canceled means that ctx ended before there was an outcome. A mistake of ours is the end of one job, not of
 // the builder.
 func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue.Advert, out io.Writer) (r queue.Result) {
 	defer func() {
@@ -136,7 +136,7 @@ func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue
 	}
 	var refused *jobError
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return queue.Result{Status: queue.Canceled, Message: fmt.Sprintf("stopped: %v", context.Cause(ctx))}
 	case errors.As(err, &refused):
 		fmt.Fprintf(out, "==> caur: error: %v\n", err)

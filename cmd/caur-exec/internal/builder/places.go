@@ -54,10 +54,25 @@ func (p places) host(path string) string {
 	return path
 }
 
+// make makes the directories. What root of a container writes belongs to root of this machine, also a program with the
+// set-user-id bit; so nobody else gets near it, except where builds run without a root file system of their own.
 func (p places) make() error {
-	for _, dir := range []string{p.builds, p.caches, p.gits} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for dir, mode := range map[string]os.FileMode{p.builds: 0o700, p.caches: 0o700, p.gits: 0o700} {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return fmt.Errorf("make the builder's directories (SHARED_PATH): %w", err)
+		}
+		if err := os.Mkdir(dir, mode); err != nil && !isDir(dir) {
+			return fmt.Errorf("make the builder's directories (SHARED_PATH): %w", err)
+		}
+	}
+	return nil
+}
+
+// open lets the build user of this machine reach its builds.
+func (p places) open() error {
+	for _, dir := range []string{p.builds, p.caches} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return fmt.Errorf("open the builder's directories to the build user: %w", err)
 		}
 	}
 	return nil

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	fetchTries = 3
+	fetchTries = 5
 	fetchLimit = 10 * time.Minute // of one try
-	fetchPause = 10 * time.Second
+	fetchPause = 5 * time.Second  // after the first try; doubles
 )
 
 // fetch brings the package directory of the job's commit into "source". All jobs of a source repo share one bare
@@ -23,7 +23,7 @@ func (j *job) fetch(ctx context.Context, source queue.SourceRepo) error {
 	job := j.lease.Job
 	cache := filepath.Join(j.b.places.gits, job.SourceRepo+".git")
 	var err error
-	for try := 1; ; try++ {
+	for try, wait := 1, fetchPause; ; try, wait = try+1, 2*wait {
 		tryCtx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("it took longer than %v", fetchLimit))
 		j.commit, err = git.FetchCommit(tryCtx, cache, source.URL, job.SourceCommit)
 		cancel()
@@ -31,7 +31,7 @@ func (j *job) fetch(ctx context.Context, source queue.SourceRepo) error {
 			break
 		}
 		fmt.Fprintf(j.out, "==> caur: source repo %s: %v; trying again\n", job.SourceRepo, err)
-		if !pause(ctx, fetchPause) {
+		if !pause(ctx, wait) {
 			break
 		}
 	}
