@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,9 @@ func (a *app) runStandalone(ctx context.Context, s *allRoles, serve bool) error 
 	if err := settings.Load(ctx, s, look); err != nil {
 		return err
 	}
+	if err := s.hideSecrets(); err != nil {
+		return err
+	}
 	log := a.io.Logger()
 	if a.redisConfigured() {
 		return a.runAll(ctx, s, serve)
@@ -80,6 +84,17 @@ func (a *app) runStandalone(ctx context.Context, s *allRoles, serve bool) error 
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisStopTime)
 	defer cancel()
 	return errors.Join(err, private.Stop(stopCtx))
+}
+
+// hideSecrets keeps builds, which see this machine when there is no container engine, away from the queue's socket and
+// the signing key. The builder hides the landing zone and GPG_PATH itself.
+func (s *allRoles) hideSecrets() error {
+	data, err := filepath.Abs(s.Data)
+	if err != nil {
+		return err
+	}
+	s.Builder.Hide = append(s.Builder.Hide, data, s.Database.SigningKeyFile)
+	return nil
 }
 
 func (a *app) runAll(ctx context.Context, s *allRoles, serve bool) error {
