@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 	"github.com/caur-build/caur/internal/command"
@@ -65,17 +64,17 @@ any other: the build failed, with the status of what failed.`,
 
 // checkBuildFlags refuses flags that another one makes meaningless. Cobra's own groups would not give the exit code of
 // wrong usage.
-func checkBuildFlags(cmd *cobra.Command) (err error) {
+func checkBuildFlags(cmd *cobra.Command) error {
 	set := cmd.Flags().Changed
 	if set("source") && set("repo-url") {
 		return command.Usagef("build: --source or --repo-url, not both")
 	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if set("request") && f.Name != "request" {
-			err = command.Usagef("build: --%s has no meaning with --request: the file says all", f.Name)
+	for _, flag := range []string{"source", "repo-url", "commit", "arch", "output", "work", "source-cache", "packager", "build-user", "jobs", "timeout"} {
+		if set("request") && set(flag) {
+			return command.Usagef("build: --%s has no meaning with --request: the file says all", flag)
 		}
-	})
-	return err
+	}
+	return nil
 }
 
 func (a *app) runBuild(ctx context.Context, o *buildOptions, args []string) (err error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/database"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/web"
+	"github.com/caur-build/caur/internal/command"
 	"github.com/caur-build/caur/internal/redisconn"
 	"github.com/caur-build/caur/pkg/queue"
 )
@@ -69,7 +70,9 @@ serves them too; this is for a machine of its own.` + settingsHelp(webRole{}) + 
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s webRole
-			flags.apply(&s.Web)
+			if !flags.apply(&s.Web) {
+				return command.Usagef("web: --web-port 0 leaves nothing to do")
+			}
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}

@@ -15,13 +15,14 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 	"github.com/caur-build/caur/internal/testenv"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"caur-exec":      func() { os.Exit(Main()) },
+		"caur-exec":      func() { container.MaybeInit(); os.Exit(Main()) }, // as in main.go
 		"answer-cleanup": answerCleanup,
 	})
 }

@@ -151,11 +151,27 @@ func TestLogStreamsLeaveRoomForTheRest(t *testing.T) {
 	if code, _ := s.get(keyPath); code != 503 {
 		t.Errorf("fourth stream: %d", code)
 	}
-	for code := 503; code != 200; { // a moment after that answer its connection is free again
-		code, _ = s.get("/healthz")
-	}
+	s.waitHealthy() // a moment after that answer its connection is free again
 	if err := w.End(t.Context(), 0); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// waitHealthy asks until the server has a connection to spare. One that is turned away may be told so before it asks,
+// which the client calls an error.
+func (s *site) waitHealthy() {
+	s.t.Helper()
+	for code := 0; code != 200; {
+		r, err := http.NewRequestWithContext(s.t.Context(), "GET", s.url+"/healthz", nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			continue
+		}
+		code = answer.StatusCode
+		answer.Body.Close()
 	}
 }
 
@@ -189,9 +205,7 @@ func TestConnectionsAboveTheLimitAreToldSo(t *testing.T) {
 	}
 	fmt.Fprint(conns[0], "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	io.Copy(io.Discard, conns[0]) // ends when the server has closed it, a moment after its place is free
-	for code := 503; code != 200; {
-		code, _ = s.get("/healthz")
-	}
+	s.waitHealthy()
 }
 
 func TestSlowAndOversizedHeadsAreCutOff(t *testing.T) {
