@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -379,6 +380,29 @@ func TestShallowCloneWhoseRemoteFailsSaysWhatToDo(t *testing.T) {
 	_, err := r.Since(t.Context(), commits[1], commits[4], "origin", "refs/tags/scheduled")
 	if !errors.Is(err, ErrShallow) || !strings.Contains(err.Error(), "GIT_DEPTH") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A deep history is not fetched whole for a few commits, wherever the remote's own tag is by now.
+func TestShallowCloneIsDeepenedNoMoreThanNeeded(t *testing.T) {
+	for _, remoteTag := range []int{1, 4} {
+		t.Run(fmt.Sprintf("the remote has its tag at commit %d", remoteTag), func(t *testing.T) {
+			g, commits := sample(t)
+			bare := origin(t, g)
+			runGit(t, bare, "update-ref", "refs/tags/scheduled", commits[remoteTag])
+			dir := filepath.Join(t.TempDir(), "clone")
+			runGit(t, ".", "clone", "-q", "--depth=1", "--no-tags", "file://"+bare, dir)
+			runGit(t, dir, "fetch", "-q", "--depth=1", "origin", commits[1])
+			r := open(t, dir)
+			list, err := r.Since(t.Context(), commits[1], commits[4], "origin", "refs/tags/scheduled")
+			if err != nil || len(list) != 3 {
+				t.Errorf("%d commits, error %v", len(list), err)
+			}
+			shallow, err := r.refs.shallow(t.Context())
+			if err != nil || remoteTag == 1 && !slices.Contains(shallow, commits[2]) {
+				t.Errorf("shallow at %v, error %v; want the history to end after the tag", shallow, err)
+			}
+		})
 	}
 }
 

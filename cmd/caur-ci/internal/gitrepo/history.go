@@ -16,12 +16,25 @@ func (r *Repo) Since(ctx context.Context, from, to, remote, excludeRef string) (
 	if err != nil || complete {
 		return commits, err
 	}
-	if err := r.deepen(ctx, remote, to, "--shallow-exclude="+excludeRef); err != nil {
-		return nil, fmt.Errorf("commits %s..%s: %w", excludeRef, to, err)
+	// The remote can cut exactly there, when from is where it has excludeRef; what it leaves out are ancestors of from. Where
+	// it cannot, more and more is fetched.
+	excludeErr := r.deepen(ctx, remote, to, "--shallow-exclude="+excludeRef)
+	if excludeErr == nil {
+		commits, _, err = r.since(ctx, from, to)
+		return commits, err
 	}
-	// What the remote left out it knows to be an ancestor of from, so the rest is complete now.
-	commits, _, err = r.since(ctx, from, to)
-	return commits, err
+	if ctx.Err() != nil {
+		return nil, excludeErr
+	}
+	for _, how := range []string{"--deepen=200", "--deepen=2000", "--unshallow"} {
+		if r.deepen(ctx, remote, to, how) != nil {
+			break // the first error says it best
+		}
+		if commits, complete, err = r.since(ctx, from, to); err != nil || complete {
+			return commits, err
+		}
+	}
+	return nil, fmt.Errorf("commits %s..%s: %w", excludeRef, to, excludeErr)
 }
 
 // since lists what is here; complete is false when a commit's parent should be in the list but was not fetched.
@@ -74,7 +87,7 @@ func (r *Repo) Parent(ctx context.Context, c Commit, remote string) (parent Comm
 	return parent, err == nil, err
 }
 
-// deepen fetches more history of a commit. A server that cannot cut it as asked gives all of it.
+// deepen fetches more history of a commit. The error is ErrShallow and says what to do.
 func (r *Repo) deepen(ctx context.Context, remote, commit, how string) error {
 	const advice = "fetch more history, for example with 'git fetch --unshallow' or a larger GIT_DEPTH, and run again"
 	has, err := r.refs.hasRemote(ctx, remote)
@@ -84,13 +97,11 @@ func (r *Repo) deepen(ctx context.Context, remote, commit, how string) error {
 	if !has {
 		return fmt.Errorf("%w and has no remote %q to fetch from: %s", ErrShallow, remote, advice)
 	}
-	fetch := func(how string) error {
-		return r.program.Run(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", how, "--end-of-options", remote, commit)
+	err = r.program.Run(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", how, "--end-of-options", remote, commit)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if err = fetch(how); err == nil || ctx.Err() != nil {
-		return err
-	}
-	if unshallowErr := fetch("--unshallow"); unshallowErr != nil {
+	if err != nil {
 		return fmt.Errorf("%w, and fetching the rest from %s failed: %w: %s", ErrShallow, remote, err, advice)
 	}
 	return nil
@@ -118,7 +129,15 @@ func (r *Repo) FetchTag(ctx context.Context, remote, tag string) (bool, error) {
 	if !strings.Contains(string(out), "\t"+ref+"\n") {
 		return false, nil
 	}
-	if err := r.program.Run(ctx, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote, "+"+ref+":"+ref); err != nil {
+	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}
+	shallow, err := r.refs.shallow(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the list of shallow commits: %w", err)
+	}
+	if len(shallow) > 0 {
+		args = append(args, "--depth=1") // else the whole history of a tag that lies deeper comes with it
+	}
+	if err := r.program.Run(ctx, append(args, "--end-of-options", remote, "+"+ref+":"+ref)...); err != nil {
 		return false, fmt.Errorf("fetch the tag %s from %s: %w", tag, remote, err)
 	}
 	return true, nil
