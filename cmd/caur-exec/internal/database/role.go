@@ -190,6 +190,9 @@ func (r *role) handle(ctx context.Context, d *queue.Delivery) {
 	turn, stop := r.q.KeepDelivery(ctx, d, r.ttl)
 	defer stop()
 	status, message, err := r.process(turn, d)
+	if err != nil && turn.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(turn), err)
+	}
 	switch {
 	case errors.Is(err, queue.ErrLeaseLost):
 		log.Warn("another process took the delivery over, or its token is old: nothing was published", "token", d.Token)
@@ -205,7 +208,7 @@ func (r *role) handle(ctx context.Context, d *queue.Delivery) {
 	default:
 		log.Info("done", "message", message)
 	}
-	if err := r.finish(turn, d, status, message); err != nil {
+	if err := r.finish(ctx, d, status, message); err != nil { // not turn: that of a canceled job has ended
 		log.Warn("the end of the delivery is not noted, it will be taken again", "error", err)
 		return
 	}

@@ -99,7 +99,7 @@ package_hello() {
   printf '#!/bin/sh\necho hello\n' > "$pkgdir/usr/bin/hello"
   chmod 755 "$pkgdir/usr/bin/hello"
 }
-package_hello-data() { arch=(any); install -d "$pkgdir/usr/share/hello"; echo data > "$pkgdir/usr/share/hello/data"; }
+package_hello-data() { arch=(any); install -d "$pkgdir/usr/share/greeting"; echo data > "$pkgdir/usr/share/greeting/data"; }
 `
 
 // The whole way: packages of makepkg, signed by gpg with its agent, installed by pacman that demands signatures.
@@ -127,7 +127,7 @@ func TestPacmanInstallsWhatWasPublished(t *testing.T) {
 	if files := c.pacman("-Fl", "hello"); files != "hello usr/\nhello usr/bin/\nhello usr/bin/hello\n" {
 		t.Errorf("pacman -Fl: %q", files)
 	}
-	if owner := c.pacman("-F", "/usr/share/hello/data"); !strings.Contains(owner, "hello-data 1.5-1") {
+	if owner := c.pacman("-F", "/usr/share/greeting/data"); !strings.Contains(owner, "hello-data 1.5-1") {
 		t.Errorf("pacman -F: %q", owner)
 	}
 	c.pacman("-S", "hello")
