@@ -222,6 +222,18 @@ func TestAFailedDependencyIsRememberedAndDoesNotBlock(t *testing.T) {
 	}
 }
 
+func TestAFailureIsForgottenWhenTheDependencyIsBuiltAfterAll(t *testing.T) {
+	q := newQueue(t)
+	enqueue(t, q, jobs("lib", "other", "app: lib other")...)
+	fail(t, q, mustClaim(t, q, "lib"))
+	enqueue(t, q, job("lib"))
+	publish(t, q, mustClaim(t, q, "other"))
+	publish(t, q, mustClaim(t, q, "lib"))
+	if w := waitingJob(t, q, "app"); !w.Ready || len(w.FailedDeps) > 0 {
+		t.Fatalf("app waits as %+v", w)
+	}
+}
+
 func TestClasses(t *testing.T) {
 	builders := []Builder{
 		{Name: "one", Class: "1"}, {Name: "two", Class: "2"}, {Name: "ten", Class: "10"}, {Name: "def"},
