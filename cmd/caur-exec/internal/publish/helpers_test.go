@@ -40,7 +40,7 @@ const (
 )
 
 // exportKey writes the secret key of a GnuPG home, for the signer that starts no process.
-func exportKey(t *testing.T, home string) string {
+func exportKey(t testing.TB, home string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
 	cmd := exec.Command("gpg", "--homedir", home, "--batch", "--quiet", "--output", path, "--export-secret-keys")

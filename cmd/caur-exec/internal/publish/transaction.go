@@ -49,7 +49,9 @@ type journal struct {
 
 // begin recovers what an earlier process left, empties the stage and reads the database. The caller holds the lock
 // and calls end.
-func (p *Publisher) begin(l layout) (*Transaction, error) {
+func (p *Publisher) begin(l layout) (*Transaction, error) { return p.beginWith(l, l.open) }
+
+func (p *Publisher) beginWith(l layout, open func() (*syncdb.DB, error)) (*Transaction, error) {
 	if err := p.recover(l); err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func (p *Publisher) begin(l layout) (*Transaction, error) {
 			return nil, err
 		}
 	}
-	db, err := l.open()
+	db, err := open()
 	if err != nil {
 		return nil, err
 	}
