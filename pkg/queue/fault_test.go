@@ -36,7 +36,7 @@ func TestEveryMessageMayComeTwice(t *testing.T) {
 	server := fastRedis(t)
 	client, doubled := server.Client(), server.Client()
 	doubled.AddHook(twice{})
-	for _, script := range scripts() {
+	for _, script := range scripts {
 		must(t, script.Load(t.Context(), client).Err())
 	}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -16,9 +15,8 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// scripts are read-only: the shared part, then the script, one text each. They are made at the first call: half a megabyte
-// and its hashes are no burden for commands that never talk to Redis.
-var scripts = sync.OnceValue(loadScripts)
+// scripts are read-only after the start: the shared part, then the script, one text each.
+var scripts = loadScripts()
 
 func loadScripts() map[string]*redis.Script {
 	read := func(name string) string {
@@ -38,7 +36,7 @@ func loadScripts() map[string]*redis.Script {
 
 // run calls a script; what says, for the error, what was being done. EVALSHA first, the text only to a server that lacks it.
 func (q *Queue) run(ctx context.Context, what, name string, args ...any) (any, error) {
-	reply, err := scripts()[name].Run(ctx, q.rdb, q.keys.all(), append([]any{q.protocol}, args...)...).Result()
+	reply, err := scripts[name].Run(ctx, q.rdb, q.keys.all(), append([]any{q.protocol}, args...)...).Result()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, q.translate(err))
 	}

@@ -103,7 +103,7 @@ func TestRoundTrips(t *testing.T) {
 	q, c := counted(t)
 	all := corpusJobs(t)
 	enqueue(t, q, all...)
-	for _, script := range scripts() {
+	for _, script := range scripts {
 		must(t, script.Load(t.Context(), q.rdb).Err())
 	}
 	var l *Lease
