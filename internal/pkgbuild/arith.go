@@ -101,9 +101,7 @@ func (e *evaluator) arithStore(x syntax.ArithmExpr, n int64) error {
 	if name == "" {
 		return e.dynamic(x, "an arithmetic assignment to an array element")
 	}
-	v := &variable{line: e.text.lineOf(x)}
-	e.storeScalar(v, e.vars[name], itoa(n), false)
-	e.set(name, v)
+	e.setScalar(x, name, itoa(n))
 	return nil
 }
 

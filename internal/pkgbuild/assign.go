@@ -15,6 +15,7 @@ func (e *evaluator) assign(a *syntax.Assign, name string) {
 		Append: a.Append, Array: a.Array != nil, node: a, inFile: e.text.line == 0,
 	}
 	v := &variable{line: record.Line}
+	before := e.vars[name]
 	switch {
 	case a.Index != nil:
 		e.assignIndex(a, name, v, &record)
@@ -22,6 +23,9 @@ func (e *evaluator) assign(a *syntax.Assign, name string) {
 		e.assignArray(a, name, v, &record)
 	default:
 		e.assignScalar(a, name, v, &record)
+	}
+	if e.vars[name] != before && (a.Array != nil || a.Index != nil) && v.dyn == nil {
+		v.dyn = e.dynamic(a, "an array that changes while it is assigned")
 	}
 	if v.dyn != nil {
 		e.status = status{dyn: v.dyn}
@@ -51,6 +55,9 @@ func (e *evaluator) assignScalar(a *syntax.Assign, name string, v *variable, rec
 	case err != nil:
 		el.Dynamic = e.asDynamic(err)
 		v.kind, v.dyn = Scalar, el.Dynamic
+		if old != nil && (old.kind != Unset || old.dyn != nil) {
+			v.kind = old.kind
+		}
 	case old != nil && old.dyn != nil && (a.Append || old.kind != Scalar):
 		el.Values = []string{value}
 		v.kind, v.dyn = old.kind, old.dyn
@@ -79,11 +86,26 @@ func (e *evaluator) storeScalar(v, old *variable, value string, add bool) {
 	}
 }
 
+// setScalar assigns a variable where no assignment is written: in loops, arithmetic and ${name:=word}.
+func (e *evaluator) setScalar(at syntax.Node, name, value string) {
+	v := &variable{line: e.text.lineOf(at)}
+	if old := e.vars[name]; old != nil && old.dyn != nil && old.kind != Scalar {
+		v.kind, v.dyn = old.kind, old.dyn
+	} else {
+		e.storeScalar(v, old, value, false)
+	}
+	e.set(name, v)
+}
+
 func (e *evaluator) assignIndex(a *syntax.Assign, name string, v *variable, record *Assignment) {
 	el := e.element(a.Value, record.Line)
 	old := e.vars[name]
+	v.kind = Array
 	if old != nil {
-		v.kind, v.dyn = old.kind, old.dyn
+		v.dyn = old.dyn
+	}
+	if old != nil && old.kind == Map {
+		v.kind = Map
 	}
 	value, err := e.scalar(a.Value)
 	if err != nil {
@@ -287,8 +309,8 @@ func quotedAssign(word *syntax.Word, value string) (*syntax.Assign, bool) {
 }
 
 type declaration struct {
-	local, readonly, array, dict, remove, print bool
-	special                                     string
+	local, global, readonly, array, dict, remove, print bool
+	special                                             string
 }
 
 // option reads one option word such as -gA; false means that it is not one.
@@ -304,7 +326,7 @@ func (d *declaration) option(word string) bool {
 		case 'A':
 			d.dict = true
 		case 'g':
-			d.local = false
+			d.local, d.global = false, true
 		case 'r':
 			d.readonly = true
 		case 'x', 't', '-':
@@ -334,33 +356,52 @@ func (e *evaluator) declareOne(cmd *syntax.DeclClause, arg *syntax.Assign, d dec
 		e.lose(e.dynamic(cmd, "a variable that is a reference to another"))
 		return
 	}
-	if d.local {
+	if d.global && e.isLocal(name) {
+		e.loseShadowed(name, e.dynamic(cmd, "a global variable behind a local one"))
+		return
+	}
+	target := name
+	_, here := e.frame().saved[name]
+	if d.local && !here { // the value is expanded before the new variable hides the old one
+		target = "local " + name
+	}
+	e.declareAs(arg, target, d)
+	if target != name {
+		v := e.vars[target]
+		delete(e.vars, target)
 		e.makeLocal(name)
-	}
-	old := e.vars[name]
-	switch {
-	case d.dict && (old == nil || old.kind != Map):
-		e.vars[name] = &variable{kind: Map, dict: map[string]string{}, line: e.text.lineOf(arg)}
-	case d.array && old == nil:
-		e.vars[name] = &variable{kind: Array, line: e.text.lineOf(arg)}
-	}
-	if d.special != "" {
-		v := &variable{special: d.special}
-		if now := e.vars[name]; now != nil {
-			*v = *now
-			v.special = d.special
+		if v != nil {
+			e.vars[name] = v
 		}
-		e.vars[name] = v
-	}
-	if !arg.Naked {
-		e.assign(arg, name)
-	}
-	if v := e.vars[name]; v != nil && d.readonly {
-		sealed := *v
-		sealed.readonly = true
-		e.vars[name] = &sealed
 	}
 	if strings.HasPrefix(name, "BASH_") {
 		e.lose(e.dynamic(cmd, "a variable of bash itself"))
+	}
+}
+
+// declareAs gives the variable called target its attributes and its value.
+func (e *evaluator) declareAs(arg *syntax.Assign, target string, d declaration) {
+	old := e.vars[target]
+	switch {
+	case d.dict && (old == nil || old.kind != Map):
+		e.vars[target] = &variable{kind: Map, dict: map[string]string{}, line: e.text.lineOf(arg)}
+	case d.array && old == nil:
+		e.vars[target] = &variable{kind: Array, line: e.text.lineOf(arg)}
+	}
+	if d.special != "" {
+		v := &variable{special: d.special}
+		if now := e.vars[target]; now != nil {
+			*v = *now
+			v.special = d.special
+		}
+		e.vars[target] = v
+	}
+	if !arg.Naked {
+		e.assign(arg, target)
+	}
+	if v := e.vars[target]; v != nil && d.readonly {
+		sealed := *v
+		sealed.readonly = true
+		e.vars[target] = &sealed
 	}
 }

@@ -66,7 +66,10 @@ func (e *evaluator) builtin(cmd *syntax.CallExpr, name string, args []*syntax.Wo
 		if len(args) > 0 {
 			break
 		}
-		if name == "break" {
+		switch {
+		case e.loops == 0: // bash complains and goes on
+			return flowNext
+		case name == "break":
 			return flowBreak
 		}
 		return flowContinue
@@ -136,11 +139,8 @@ func (e *evaluator) harmlessOption(args []*syntax.Word) bool {
 // expandAll expands words for what the expansion assigns (${x:=y}, $((i++))).
 func (e *evaluator) expandAll(words []*syntax.Word) {
 	for _, word := range words {
-		if _, ok := literal(word); ok {
-			continue
-		}
-		if _, err := e.fields(word); err != nil {
-			e.maybe(e.asDynamic(err), word)
+		if _, ok := literal(word); !ok {
+			_, _ = e.fields(word) // what is dynamic has been noted
 		}
 	}
 }
@@ -197,19 +197,19 @@ func (e *evaluator) callFunction(cmd *syntax.CallExpr, name string, fn *function
 		fields, err := e.fields(arg)
 		if err != nil {
 			args = nil
-			e.maybe(e.asDynamic(err), arg)
 			break
 		}
 		args = append(args, fields...)
 	}
-	outerText, outerFunc, outerLoop := e.text, e.uncertainFunc, e.uncertainLoop
+	outerText, outerFunc, outerLoop, outerLoops := e.text, e.uncertainFunc, e.uncertainLoop, e.loops
+	e.loops = 0
 	e.text = fn.text
 	e.calls++
 	e.frames = append(e.frames, &frame{name: name, args: args, saved: map[string]*variable{}})
 	f := e.stmt(fn.decl.Body)
 	e.popFrame()
 	e.calls--
-	e.text, e.uncertainFunc, e.uncertainLoop = outerText, outerFunc, outerLoop
+	e.text, e.uncertainFunc, e.uncertainLoop, e.loops = outerText, outerFunc, outerLoop, outerLoops
 	if f == flowExit {
 		return flowExit
 	}

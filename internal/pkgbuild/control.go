@@ -153,12 +153,12 @@ func (e *evaluator) ifClause(cmd *syntax.IfClause) flow {
 				return flowNext
 			}
 			if !e.status.ok {
-				e.status = status{ok: true}
 				continue
 			}
 		}
 		return e.stmts(c.Then)
 	}
+	e.status = status{ok: true}
 	return flowNext
 }
 
@@ -167,7 +167,6 @@ func (e *evaluator) caseClause(cmd *syntax.CaseClause) flow {
 	if err != nil {
 		return e.maybeCase(e.asDynamic(err), cmd.Items)
 	}
-	e.status = status{ok: true}
 	through := false // the case before ends in ;&
 	for i, it := range cmd.Items {
 		matched := through
@@ -179,11 +178,15 @@ func (e *evaluator) caseClause(cmd *syntax.CaseClause) flow {
 		if !matched {
 			continue
 		}
+		if len(it.Stmts) == 0 {
+			e.status = status{ok: true}
+		}
 		if f := e.stmts(it.Stmts); f != flowNext || it.Op == syntax.Break {
 			return f
 		}
 		through = it.Op == syntax.Fallthrough
 	}
+	e.status = status{dyn: e.dynamic(cmd, "the exit status of a case without a match")}
 	return flowNext
 }
 
@@ -226,7 +229,7 @@ func (e *evaluator) forClause(cmd *syntax.ForClause) flow {
 		if i >= len(values) {
 			return false, flowNext
 		}
-		e.set(words.Name.Value, &variable{kind: Scalar, str: values[i], line: e.text.lineOf(words)})
+		e.setScalar(words, words.Name.Value, values[i])
 		return true, flowNext
 	}, cmd.Do)
 }
@@ -246,7 +249,11 @@ func (e *evaluator) whileClause(cmd *syntax.WhileClause) flow {
 // loop runs the body as long as more says so. A break or continue that is only maybe reached makes everything dynamic up to the end of the loop.
 func (e *evaluator) loop(more func(i int) (bool, flow), body []*syntax.Stmt) flow {
 	outer := e.uncertainLoop
-	defer func() { e.uncertainLoop = outer }()
+	e.loops++
+	defer func() {
+		e.uncertainLoop = outer
+		e.loops--
+	}()
 	for i := 0; e.spend(1); i++ {
 		again, f := more(i)
 		if f == flowReturn || f == flowExit {

@@ -23,6 +23,7 @@ type evaluator struct {
 	status status
 	work   int
 	calls  int
+	loops  int // loops of the running function that are open
 
 	lost          *Dynamic // code that cannot be seen may have changed anything
 	uncertainFunc *Dynamic // a return may have been passed: what follows in this function may not be reached
@@ -163,6 +164,9 @@ func (e *evaluator) makeDynamic(name string, why *Dynamic) {
 func (e *evaluator) unset(name string) {
 	if v := e.vars[name]; v != nil && v.readonly {
 		return
+	} else if v != nil && v.special != "" {
+		e.makeDynamic(name, &Dynamic{Name: name, Line: v.line, Reason: "the " + v.special + " attribute of the variable"})
+		return
 	}
 	if why := e.unsure(); why != nil {
 		e.makeDynamic(name, why)
@@ -179,6 +183,25 @@ func (e *evaluator) makeLocal(name string) {
 	if _, done := f.saved[name]; !done {
 		f.saved[name] = e.vars[name]
 		delete(e.vars, name)
+	}
+}
+
+func (e *evaluator) isLocal(name string) bool {
+	for _, f := range e.frames {
+		if _, saved := f.saved[name]; saved {
+			return true
+		}
+	}
+	return false
+}
+
+// loseShadowed makes a variable dynamic in every scope.
+func (e *evaluator) loseShadowed(name string, why *Dynamic) {
+	e.makeDynamic(name, why)
+	for _, f := range e.frames {
+		if _, saved := f.saved[name]; saved {
+			f.saved[name] = e.vars[name]
+		}
 	}
 }
 

@@ -75,8 +75,11 @@ func (m *maybeWalk) visit(node syntax.Node) bool {
 func (m *maybeWalk) assign(a *syntax.Assign) {
 	old := m.e.vars[a.Name.Value]
 	m.mark(a.Name.Value)
-	if old == nil && a.Array == nil && a.Index == nil {
-		m.e.vars[a.Name.Value].kind = Scalar
+	switch v := m.e.vars[a.Name.Value]; {
+	case a.Array != nil || a.Index != nil: // a later name=x would assign one element only
+		v.kind = Array
+	case old == nil:
+		v.kind = Scalar
 	}
 }
 
@@ -118,6 +121,13 @@ func (m *maybeWalk) declare(node *syntax.DeclClause) {
 	for _, arg := range node.Args {
 		if arg.Name == nil && (arg.Value == nil || arg.Value.Lit() == "") {
 			m.e.lose(m.why)
+		}
+		if arg.Name != nil && m.deep == 0 && node.Variant.Value != "export" {
+			m.mark(arg.Name.Value) // it may be a local variable from here on, or have attributes
+			m.e.vars[arg.Name.Value].special = "maybe declared"
+		}
+		if arg.Name != nil && node.Variant.Value != "export" {
+			m.e.loseShadowed(arg.Name.Value, m.why) // declare -g reaches behind a local variable
 		}
 	}
 }

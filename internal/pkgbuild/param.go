@@ -250,6 +250,9 @@ func (e *evaluator) whenUnset(p *syntax.ParamExp, x expansion) (expansion, error
 	}
 	switch op {
 	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
+		if missing && x.list {
+			return expansion{list: true, star: x.star, set: true}, nil
+		}
 		if missing {
 			return expansion{vals: []string{""}, set: true}, nil
 		}
@@ -279,9 +282,7 @@ func (e *evaluator) assignDefault(p *syntax.ParamExp, word *syntax.Word) (expans
 		e.makeDynamic(p.Param.Value, e.asDynamic(err))
 		return expansion{}, err
 	}
-	v := &variable{line: e.text.lineOf(p)}
-	e.storeScalar(v, e.vars[p.Param.Value], value, false)
-	e.set(p.Param.Value, v)
+	e.setScalar(p, p.Param.Value, value)
 	return expansion{vals: []string{value}, set: true}, nil
 }
 

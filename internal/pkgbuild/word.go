@@ -111,6 +111,7 @@ func (e *evaluator) scalar(word *syntax.Word) (string, error) {
 	}
 	b := fieldBuilder{e: e, scalar: true}
 	if err := b.tokens(lex(word.Parts), word); err != nil {
+		e.maybe(e.asDynamic(err), word) // what stands behind may assign something too: ${x:=y}, $((i++))
 		return "", err
 	}
 	value := b.cur.String()
@@ -122,6 +123,14 @@ func (e *evaluator) scalar(word *syntax.Word) (string, error) {
 
 // fields expands a word the way an element of an array or an argument is.
 func (e *evaluator) fields(word *syntax.Word) ([]string, error) {
+	fields, err := e.fieldsOf(word)
+	if err != nil {
+		e.maybe(e.asDynamic(err), word)
+	}
+	return fields, err
+}
+
+func (e *evaluator) fieldsOf(word *syntax.Word) ([]string, error) {
 	tokens := lex(word.Parts)
 	if nestedQuotes(word) {
 		if raw := e.text.of(word); strings.Contains(raw, ",") || strings.Contains(raw, "..") {
@@ -130,6 +139,13 @@ func (e *evaluator) fields(word *syntax.Word) ([]string, error) {
 	}
 	alternatives := [][]token{tokens}
 	if hasBraces(tokens) {
+		for _, t := range tokens {
+			if _, isParam := t.part.(*syntax.ParamExp); isParam {
+				if raw := e.text.of(t.part); strings.Count(raw, "{") != strings.Count(raw, "}") {
+					return nil, e.dynamic(word, "braces inside an expansion: "+shorten(e.text.of(word)))
+				}
+			}
+		}
 		var ok bool
 		if alternatives, ok = e.braces(tokens); !ok {
 			return nil, e.lost
@@ -461,9 +477,13 @@ func (b *fieldBuilder) defaultWord(word *syntax.Word, quoted bool) error {
 		return nil
 	}
 	for _, part := range word.Parts {
-		switch part.(type) {
+		switch part := part.(type) {
+		case *syntax.ParamExp:
+			if indexWord(part.Index) == "*" || part.Param.Value == "*" {
+				return b.e.dynamic(word, "a list inside quotes: "+shorten(b.e.text.of(word)))
+			}
 		case *syntax.DblQuoted, *syntax.SglQuoted:
-			if len(word.Parts) > 1 { // quotes inside quotes: bash has rules of its own
+			if len(word.Parts) > 1 || strings.Contains(b.e.text.of(word), `\`) { // bash has rules of its own
 				return b.e.dynamic(word, "quotes inside quotes: "+shorten(b.e.text.of(word)))
 			}
 		}
