@@ -48,7 +48,7 @@ func timedOut(code int, err error) (int, error) {
 
 func (b *build) makepkgOnce(ctx context.Context) (int, error) {
 	args := makepkgArgs("--config", b.makepkgConfPath, "--skippgpcheck", "--noconfirm", "--nosign")
-	return b.status(ctx, 0, nil, b.child(true, "bash", args...))
+	return b.status(ctx, 0, nil, b.userChild("bash", args...))
 }
 
 // notInRepo lists what makepkg would build now, with the version that pgkver() gave, and the repository does not have.

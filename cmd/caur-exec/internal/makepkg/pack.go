@@ -164,7 +164,7 @@ func (b *build) namcap(ctx context.Context, name string) {
 		return
 	}
 	b.say("namcap %s", name)
-	c := b.child(true, "namcap", filepath.Join(b.pkgDest, name))
+	c := b.userChild("namcap", filepath.Join(b.pkgDest, name))
 	if _, err := b.status(ctx, namcapLimit, fmt.Errorf("took longer than %v", namcapLimit), c); err != nil {
 		b.say("%v", err)
 	}
@@ -185,7 +185,7 @@ func (b *build) hook(ctx context.Context, code int) {
 		return
 	}
 	b.say("%s", name)
-	c := b.child(true, "bash", name)
+	c := b.userChild("bash", name)
 	c.Env = append(c.Env, "PACKAGE="+b.Pkgbase, "STATUS="+status, "LOG_URL="+b.LogURL)
 	exit, err := b.status(ctx, hookLimit, fmt.Errorf("it took longer than %v", hookLimit), c)
 	switch {

@@ -79,7 +79,7 @@ func (b *build) setUp(ctx context.Context) error {
 		return err
 	}
 	if f, ok := b.out.(*os.File); ok {
-		// Otherwise the build user cannot open /dev/stderr, which leads to a pipe of root's.
+		// See userChild.
 		_ = f.Chown(b.user.uid, b.user.gid)
 	}
 	for _, dir := range []string{b.WorkDir, b.OutputDir} {
@@ -212,6 +212,18 @@ func (b *build) child(asUser bool, path string, args ...string) childproc.Cmd {
 			"PKGDEST="+b.pkgDest, "SRCDEST="+b.srcDest, "SRCPKGDEST="+b.pkgDest, "LOGDEST="+b.pkgDest,
 			"PKGEXT=.pkg.tar", "CARCH="+b.Arch, "PACKAGER="+b.packager())
 	}
+	return c
+}
+
+// userChild is a program of the build user whose output is the log itself. Where the log is a file (the container's
+// standard output) the program gets that very file for both streams: a pipe of ours in between would be root's, and the
+// build user could not open /dev/stdout and /dev/stderr, as PKGBUILDs do.
+func (b *build) userChild(path string, args ...string) childproc.Cmd {
+	if _, isFile := b.out.(*os.File); !isFile {
+		return b.child(true, path, args...)
+	}
+	c := b.child(true, "bash", append([]string{"-c", `exec "$@" 2>&1`, "bash", path}, args...)...)
+	c.Stderr = nil
 	return c
 }
 
