@@ -121,6 +121,7 @@ func printStyle(name string, tree *syntax.File, style Style) ([]byte, error) {
 		syntax.BinaryNextLine(style.BinaryNextLine),
 		syntax.SwitchCaseIndent(style.SwitchCaseIndent),
 		syntax.SpaceRedirects(style.SpaceRedirects),
+		//lint:ignore SA1019 deprecated, but a repository's .editorconfig may ask for it
 		syntax.KeepPadding(style.KeepPadding),
 		syntax.FunctionNextLine(style.FunctionNextLine),
 	)

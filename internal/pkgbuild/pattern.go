@@ -24,18 +24,6 @@ const (
 
 type pattern []atom
 
-// plain returns the text of a pattern without special characters.
-func (p pattern) plain() (string, bool) {
-	out := make([]byte, 0, len(p))
-	for _, a := range p {
-		if a.kind != atomChar {
-			return "", false
-		}
-		out = append(out, a.char)
-	}
-	return string(out), true
-}
-
 // fits reports whether matching s does not depend on the locale: one character is one byte, or only * is special.
 func (p pattern) fits(s string) bool {
 	if isASCII(s) {

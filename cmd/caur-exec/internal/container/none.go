@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/caur-build/caur/cmd/caur-exec/internal/container/internal/nsinit"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/nsinit"
 	"github.com/caur-build/caur/internal/childproc"
 )
 
