@@ -24,7 +24,7 @@ demo: ## set up everything, then run the main job end to end
 
 test: ## set up everything, then run all tests, with the race detector
 	.ci/setup test
-	CGO_ENABLED=1 go test -race -timeout 12m $(TESTFLAGS) ./...
+	CGO_ENABLED=1 go test -race -timeout 30m $(TESTFLAGS) ./...
 
 lint: ## gofmt, go vet, staticcheck, govulncheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt -w these files:"; echo "$$bad"; exit 1; }
