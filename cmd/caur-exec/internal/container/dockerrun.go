@@ -131,7 +131,8 @@ func (d *docker) follow(ctx context.Context, id string, spec Spec, out io.Writer
 		_, err := stdcopy.StdCopy(out, out, stream.Reader)
 		copied <- err
 	}()
-	starting, cancel := context.WithTimeout(ctx, callLimit)
+	// The first output may come before the engine answers: a start that was asked for is not taken back half-way.
+	starting, cancel := context.WithTimeout(life, callLimit)
 	_, err = d.api.ContainerStart(starting, id, client.ContainerStartOptions{})
 	cancel()
 	if err != nil {
