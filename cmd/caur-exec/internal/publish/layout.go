@@ -67,7 +67,7 @@ func (l layout) open() (*syncdb.DB, error) {
 		return nil, err
 	}
 	if len(files) > 0 {
-		return nil, fmt.Errorf("%s has %d package files but no database %s: restore it, or make it anew with caur-exec repo rebuild %s",
+		return nil, fmt.Errorf("%s has %d package files but no database %s: restore it from a mirror or backup, or make it anew with repo-add (%s)",
 			l.abs(l.arch), len(files), l.dbName("db"), l.repo)
 	}
 	return syncdb.New(), nil
