@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/caur-build/caur/pkg/pkgdir"
 )
 
 // Files is what a repository holds at one moment. There are two: a commit (Repo.At) and the work tree (Repo.WorkTree).
@@ -18,6 +20,8 @@ type Files interface {
 	// as a link, is left out. The data is only valid during the call, and got may be called by several goroutines at
 	// once, in any order. The first error ends the reading.
 	Read(ctx context.Context, paths []string, got func(i int, data []byte) error) error
+	// Dir reads everything in a dir; fs.ErrNotExist when there is none of that name. Submodules are left out.
+	Dir(ctx context.Context, dir string) (pkgdir.Dir, error)
 }
 
 // At gives the files of a commit, without a work tree.

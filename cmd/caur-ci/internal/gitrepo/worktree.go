@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/caur-build/caur/pkg/pkgdir"
 )
 
 // WorkTree gives the files as they lie in the work tree, committed or not; ErrNoWorkTree for a bare repository.
@@ -71,6 +73,10 @@ func (w *workTree) Read(ctx context.Context, paths []string, got func(i int, dat
 			return got(i, data)
 		}
 	})
+}
+
+func (w *workTree) Dir(_ context.Context, dir string) (pkgdir.Dir, error) {
+	return pkgdir.Read(filepath.Join(w.top, dir))
 }
 
 // each calls the functions that worker returns, one a goroutine, for all of 0…n-1.
