@@ -167,7 +167,7 @@ func (e *evaluator) arithBinary(x *syntax.BinaryArithm) (int64, error) {
 	}
 	n, ok := compute(x.Op, left, right)
 	if !ok {
-		return 0, e.dynamic(x, "arithmetic without a result: "+e.text.of(x))
+		return 0, e.dynamic(x, "arithmetic without a result: "+e.text.short(x))
 	}
 	if assigns(x.Op) {
 		return n, e.arithStore(x.X, n)

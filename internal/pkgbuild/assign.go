@@ -44,7 +44,7 @@ func (e *evaluator) element(word *syntax.Word, line int) Element {
 		return Element{Line: line, Literal: true}
 	}
 	_, isLiteral := literal(word)
-	return Element{Raw: e.text.of(word), Line: e.text.lineOf(word), Literal: isLiteral, word: word}
+	return Element{Raw: e.raw(word), Line: e.text.lineOf(word), Literal: isLiteral, word: word}
 }
 
 func (e *evaluator) assignScalar(a *syntax.Assign, name string, v *variable, record *Assignment) {
@@ -72,8 +72,13 @@ func (e *evaluator) assignScalar(a *syntax.Assign, name string, v *variable, rec
 func (e *evaluator) storeScalar(v, old *variable, value string, add bool) {
 	if add {
 		before, _ := old.first()
-		e.spend(len(before) + len(value))
+		if !e.spend(len(before) + len(value)) {
+			return
+		}
 		value = before + value
+	}
+	if old != nil && old.kind != Scalar && !e.spend(old.size()) {
+		return
 	}
 	switch {
 	case old != nil && old.kind == Array:
@@ -129,6 +134,9 @@ func (e *evaluator) storeIndex(a *syntax.Assign, v, old *variable, value string)
 		if err != nil {
 			return err
 		}
+		if !e.spend(old.size()) {
+			return e.lost
+		}
 		if v.dict = maps.Clone(old.dict); a.Append {
 			value = v.dict[key] + value
 		}
@@ -144,7 +152,9 @@ func (e *evaluator) storeIndex(a *syntax.Assign, v, old *variable, value string)
 			value = before + value
 		}
 	}
-	e.spend(len(value) + statementCost)
+	if !e.spend(len(value) + statementCost + old.size()) {
+		return e.lost
+	}
 	v.kind, v.list = Array, withIndex(old.asList(), idx, value)
 	return nil
 }
@@ -193,9 +203,10 @@ func (e *evaluator) assignArray(a *syntax.Assign, name string, v *variable, reco
 		if old != nil && old.dyn != nil {
 			v.dyn = old.dyn
 		}
-		v.list = slices.Clone(old.asList())
+		if e.spend(old.size()) {
+			v.list = slices.Clone(old.asList())
+		}
 		next = old.next()
-		e.spend(len(v.list))
 	}
 	for _, one := range a.Array.Elems {
 		el := e.element(one.Value, e.text.lineOf(one))
@@ -233,7 +244,11 @@ func (e *evaluator) arrayElement(one *syntax.ArrayElem, v *variable, next *int) 
 	if err != nil {
 		return nil, err
 	}
-	v.list = withIndex(v.list, idx, value)
+	if n := len(v.list); n == 0 || v.list[n-1].idx < idx {
+		v.list = append(v.list, item{idx, value})
+	} else if e.spend(n) {
+		v.list = withIndex(v.list, idx, value)
+	}
 	*next = idx + 1
 	return []string{value}, nil
 }
@@ -241,6 +256,7 @@ func (e *evaluator) arrayElement(one *syntax.ArrayElem, v *variable, next *int) 
 func (e *evaluator) assignMap(a *syntax.Assign, v, old *variable, record *Assignment) {
 	v.kind, v.dict, v.dyn = Map, map[string]string{}, nil
 	if a.Append {
+		e.spend(old.size())
 		v.dict, v.dyn = maps.Clone(old.dict), old.dyn
 		if v.dict == nil {
 			v.dict = map[string]string{}
@@ -290,7 +306,7 @@ func (e *evaluator) declare(cmd *syntax.DeclClause) {
 			continue
 		}
 		if !ok || option == "" || !d.option(option) {
-			e.lose(e.dynamic(cmd, "the declaration "+shorten(e.text.of(cmd))))
+			e.lose(e.dynamic(cmd, "the declaration "+e.text.short(cmd)))
 			return
 		}
 	}

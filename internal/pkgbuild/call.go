@@ -102,7 +102,7 @@ func (e *evaluator) builtin(cmd *syntax.CallExpr, name string, args []*syntax.Wo
 
 // other handles commands that are not followed: programs, and builtins that assign what cannot be known.
 func (e *evaluator) other(cmd *syntax.CallExpr, name string, args []*syntax.Word) {
-	why := e.dynamic(cmd, "the command "+shorten(e.text.of(cmd)))
+	why := e.dynamic(cmd, "the command "+e.text.short(cmd))
 	if effectOf(name) == effectNone {
 		e.expandAll(args)
 	} else {

@@ -30,7 +30,7 @@ func (e *evaluator) testUnary(x *syntax.UnaryTest) (bool, error) {
 	}
 	word, isWord := x.X.(*syntax.Word)
 	if !isWord {
-		return false, e.dynamic(x, "the condition "+shorten(e.text.of(x)))
+		return false, e.dynamic(x, "the condition "+e.text.short(x))
 	}
 	switch x.Op {
 	case syntax.TsEmpStr, syntax.TsNempStr:
@@ -43,7 +43,7 @@ func (e *evaluator) testUnary(x *syntax.UnaryTest) (bool, error) {
 		}
 		return e.isSet(word, name)
 	}
-	return false, e.dynamic(x, "the condition "+shorten(e.text.of(x)))
+	return false, e.dynamic(x, "the condition "+e.text.short(x))
 }
 
 func (e *evaluator) isSet(at syntax.Node, name string) (bool, error) {
@@ -69,7 +69,7 @@ func (e *evaluator) testBinary(x *syntax.BinaryTest) (bool, error) {
 	left, ok1 := x.X.(*syntax.Word)
 	right, ok2 := x.Y.(*syntax.Word)
 	if !ok1 || !ok2 {
-		return false, e.dynamic(x, "the condition "+shorten(e.text.of(x)))
+		return false, e.dynamic(x, "the condition "+e.text.short(x))
 	}
 	s, err := e.scalar(left)
 	if err != nil {
@@ -87,7 +87,7 @@ func (e *evaluator) testBinary(x *syntax.BinaryTest) (bool, error) {
 	if ok, known, err := e.numeric(x, x.Op.String(), s, t); known || err != nil {
 		return ok, err
 	}
-	return false, e.dynamic(x, "the condition "+shorten(e.text.of(x)))
+	return false, e.dynamic(x, "the condition "+e.text.short(x))
 }
 
 // numeric compares numbers; known is false when the operator is another one.
@@ -127,7 +127,7 @@ func (e *evaluator) testCommand(cmd *syntax.CallExpr, name string, args []*synta
 }
 
 func (e *evaluator) testWords(at syntax.Node, words []string) (bool, error) {
-	unknown := e.dynamic(at, "the condition "+shorten(e.text.of(at)))
+	unknown := e.dynamic(at, "the condition "+e.text.short(at))
 	switch len(words) {
 	case 0:
 		return false, nil
@@ -183,5 +183,5 @@ func (e *evaluator) testChain(at syntax.Node, words []string) (bool, error) {
 		}
 		return left && right, err
 	}
-	return false, e.dynamic(at, "the condition "+shorten(e.text.of(at)))
+	return false, e.dynamic(at, "the condition "+e.text.short(at))
 }

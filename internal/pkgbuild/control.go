@@ -50,7 +50,7 @@ func (e *evaluator) riskyRedirect(s *syntax.Stmt) *Dynamic {
 		case syntax.DplOut, syntax.DplIn:
 		default:
 			if lit := r.Word.Lit(); !strings.HasPrefix(lit, "/dev/") {
-				return e.dynamic(r, "the redirection "+e.text.of(r))
+				return e.dynamic(r, "the redirection "+e.text.short(r))
 			}
 		}
 	}

@@ -1,6 +1,8 @@
 package pkgbuild
 
 import (
+	"strings"
+
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -53,6 +55,15 @@ func (t text) of(node syntax.Node) string {
 		return ""
 	}
 	return string(t.src[from:to])
+}
+
+// short is the beginning of the source of a node on one line, for messages. It does no more work for a large node.
+func (t text) short(node syntax.Node) string {
+	from, to := node.Pos().Offset(), min(node.End().Offset(), node.Pos().Offset()+400)
+	if from > to || to > uint(len(t.src)) {
+		return ""
+	}
+	return shorten(strings.ToValidUTF8(string(t.src[from:to]), ""))
 }
 
 type function struct {
@@ -114,6 +125,14 @@ func (e *evaluator) spend(n int) bool {
 		e.lost = &Dynamic{Reason: "more work than is done on a sane PKGBUILD"}
 	}
 	return !e.exhausted
+}
+
+// raw is the source of a node, "" when the work it costs is no longer there.
+func (e *evaluator) raw(node syntax.Node) string {
+	if !e.spend(max(0, int(node.End().Offset())-int(node.Pos().Offset())) / 16) {
+		return ""
+	}
+	return e.text.of(node)
 }
 
 func (e *evaluator) unsure() *Dynamic {

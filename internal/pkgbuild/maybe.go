@@ -38,6 +38,9 @@ func (m *maybeWalk) walk(node syntax.Node) {
 func (m *maybeWalk) mark(name string) { m.e.makeDynamic(name, m.why) }
 
 func (m *maybeWalk) visit(node syntax.Node) bool {
+	if node == nil || !m.e.spend(1) {
+		return false
+	}
 	switch node := node.(type) {
 	case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst:
 		return false

@@ -30,7 +30,7 @@ func (x expansion) null() bool { return strings.Join(x.vals, "") == "" && len(x.
 
 func (e *evaluator) paramExp(p *syntax.ParamExp, quoted bool) (expansion, error) {
 	if p.Width || p.Names != 0 {
-		return expansion{}, e.dynamic(p, "an expansion that depends on other variables: "+e.text.of(p))
+		return expansion{}, e.dynamic(p, "an expansion that depends on other variables: "+e.text.short(p))
 	}
 	if p.Excl {
 		return e.indirect(p, quoted)
@@ -50,6 +50,9 @@ func (e *evaluator) lookup(p *syntax.ParamExp, name string, index syntax.ArithmE
 	v, err := e.variable(p, name)
 	if err != nil {
 		return expansion{}, err
+	}
+	if !e.spend(v.size()) {
+		return expansion{}, e.lost
 	}
 	if index == nil {
 		value, ok := v.first()
@@ -92,6 +95,9 @@ func (e *evaluator) special(p *syntax.ParamExp, name string) (expansion, error) 
 	}
 	if args == nil {
 		return expansion{}, e.dynamic(p, "the parameter $"+name)
+	}
+	if !e.spend(len(args)) {
+		return expansion{}, e.lost
 	}
 	switch name {
 	case "@", "*":
@@ -172,12 +178,12 @@ func (e *evaluator) indirect(p *syntax.ParamExp, quoted bool) (expansion, error)
 	}
 	name, rest, indexed := strings.Cut(x.value(), "[")
 	if !syntax.ValidName(name) {
-		return x, e.dynamic(p, "a variable whose name is made by an expansion: "+e.text.of(p))
+		return x, e.dynamic(p, "a variable whose name is made by an expansion: "+e.text.short(p))
 	}
 	var index syntax.ArithmExpr
 	if indexed {
 		if index = indirectIndex(rest); index == nil {
-			return x, e.dynamic(p, "an array element whose name is made by an expansion: "+e.text.of(p))
+			return x, e.dynamic(p, "an array element whose name is made by an expansion: "+e.text.short(p))
 		}
 	}
 	if x, err = e.lookup(p, name, index); err != nil {
@@ -198,6 +204,9 @@ func (e *evaluator) keys(p *syntax.ParamExp) (expansion, error) {
 	v, err := e.variable(p, p.Param.Value)
 	if err != nil {
 		return expansion{}, err
+	}
+	if !e.spend(v.size()) {
+		return expansion{}, e.lost
 	}
 	var keys []string
 	if v != nil && v.kind == Map {
@@ -234,7 +243,7 @@ func (e *evaluator) operate(p *syntax.ParamExp, x expansion, quoted bool) (expan
 	case syntax.UpperFirst, syntax.UpperAll, syntax.LowerFirst, syntax.LowerAll:
 		return e.letterCase(p, x)
 	}
-	return x, e.dynamic(p, "the expansion "+e.text.of(p))
+	return x, e.dynamic(p, "the expansion "+e.text.short(p))
 }
 
 func (e *evaluator) whenUnset(p *syntax.ParamExp, x expansion) (expansion, error) {
@@ -267,7 +276,7 @@ func (e *evaluator) whenUnset(p *syntax.ParamExp, x expansion) (expansion, error
 		}
 	default:
 		if missing {
-			return x, e.dynamic(p, "a parameter that must be set: "+e.text.of(p))
+			return x, e.dynamic(p, "a parameter that must be set: "+e.text.short(p))
 		}
 	}
 	return x, nil
@@ -275,7 +284,7 @@ func (e *evaluator) whenUnset(p *syntax.ParamExp, x expansion) (expansion, error
 
 func (e *evaluator) assignDefault(p *syntax.ParamExp, word *syntax.Word) (expansion, error) {
 	if p.Index != nil || p.Excl || !syntax.ValidName(p.Param.Value) {
-		return expansion{}, e.dynamic(p, "the assignment "+e.text.of(p))
+		return expansion{}, e.dynamic(p, "the assignment "+e.text.short(p))
 	}
 	value, err := e.scalar(word)
 	if err != nil {
@@ -362,7 +371,7 @@ func (e *evaluator) bounds(p *syntax.ParamExp, size int, list bool) (from, to in
 
 func (e *evaluator) letterCase(p *syntax.ParamExp, x expansion) (expansion, error) {
 	if p.Exp.Word != nil && len(p.Exp.Word.Parts) > 0 {
-		return x, e.dynamic(p, "the expansion "+e.text.of(p))
+		return x, e.dynamic(p, "the expansion "+e.text.short(p))
 	}
 	out := make([]string, len(x.vals))
 	for i, s := range x.vals {

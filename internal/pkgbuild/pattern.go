@@ -111,7 +111,7 @@ func (e *evaluator) pattern(word *syntax.Word, quoted bool) (pattern, error) {
 	}
 	p, ok := compile(text.String())
 	if !ok {
-		return nil, e.dynamic(word, "the pattern "+shorten(e.text.of(word)))
+		return nil, e.dynamic(word, "the pattern "+e.text.short(word))
 	}
 	return p, nil
 }
@@ -366,7 +366,7 @@ func (e *evaluator) replace(x *syntax.ParamExp, in expansion, quoted bool) (expa
 	anchor := byte(0)
 	if !x.Repl.All && len(p) > 0 && p[0].kind == atomChar && (p[0].char == '#' || p[0].char == '%') {
 		if !anchorWritten(x.Repl.Orig, p[0].char) {
-			return in, e.dynamic(x, "the expansion "+e.text.of(x))
+			return in, e.dynamic(x, "the expansion "+e.text.short(x))
 		}
 		anchor, p = p[0].char, p[1:]
 	}
@@ -377,7 +377,7 @@ func (e *evaluator) replace(x *syntax.ParamExp, in expansion, quoted bool) (expa
 		}
 		var ok bool
 		if out[i], ok = p.replace(s, with, anchor, x.Repl.All); !ok {
-			return in, e.dynamic(x, "a pattern that matches nothing at all: "+e.text.of(x))
+			return in, e.dynamic(x, "a pattern that matches nothing at all: "+e.text.short(x))
 		}
 		if !e.spend(len(out[i])) {
 			return in, e.lost
@@ -403,7 +403,7 @@ func (e *evaluator) replacement(x *syntax.ParamExp, quoted bool) (string, error)
 	}
 	with := b.cur.String()
 	if strings.Contains(with, "&") || strings.Contains(with, `\`) {
-		return "", e.dynamic(x, "a replacement that depends on the version of bash: "+e.text.of(x))
+		return "", e.dynamic(x, "a replacement that depends on the version of bash: "+e.text.short(x))
 	}
 	return with, nil
 }

@@ -1,12 +1,10 @@
 package pkgbuild
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
-
-	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/caur-build/caur/pkg/srcinfo"
 )
@@ -42,41 +40,84 @@ func ChecksumKeys() []string {
 // empty list the result is the whole .SRCINFO. The error says why there is none, such as a pkgver that is missing or
 // dynamic.
 func (s *Static) Srcinfo() (*srcinfo.Info, []Dynamic, error) {
-	w := &srcinfoWriter{static: s}
-	w.base()
-	info, _, err := srcinfo.Parse(".SRCINFO", []byte(w.out.String()))
+	fields, err := s.fields()
 	if err != nil {
-		return nil, w.dynamic, fmt.Errorf("make a .SRCINFO: %w", err)
+		return nil, nil, err
 	}
-	return info, w.dynamic, nil
+	var out strings.Builder
+	var dynamic []Dynamic
+	for _, f := range fields {
+		switch {
+		case f.dyn != nil:
+			dynamic = append(dynamic, *f.dyn)
+		case f.key == "pkgname":
+			fmt.Fprintf(&out, "\npkgname = %s\n", f.pkgname)
+		case f.key == "pkgbase":
+			fmt.Fprintf(&out, "pkgbase = %s\n", f.items[0])
+		default:
+			for _, item := range f.items {
+				fmt.Fprintf(&out, "\t%s = %s\n", f.key, item)
+			}
+		}
+	}
+	info, _, err := srcinfo.Parse(".SRCINFO", []byte(out.String()))
+	if err != nil {
+		return nil, dynamic, fmt.Errorf("make a .SRCINFO: %w", err)
+	}
+	return info, dynamic, nil
+}
+
+// field is a key of one section with all its values, white space as makepkg's srcinfo_write_attr has it. The key pkgname
+// begins a section.
+type field struct {
+	pkgname string // "" is the base
+	key     string // with its architecture
+	items   []string
+	dyn     *Dynamic // why the items are unknown; its Name is for people
+}
+
+// errWork is for recipes with thousands of packages and architectures: the output grows with the product of the two.
+var errWork = errors.New("make a .SRCINFO: more work than is done on a sane PKGBUILD")
+
+// fields lists what a .SRCINFO says, in its order, dynamic values included.
+func (s *Static) fields() ([]field, error) {
+	w := &srcinfoWriter{static: s, work: maxWork, bodies: map[*function]*body{}}
+	w.base()
+	if w.work < 0 {
+		return nil, errWork
+	}
+	return w.fields, nil
 }
 
 type srcinfoWriter struct {
-	static  *Static
-	out     strings.Builder
-	dynamic []Dynamic
+	static *Static
+	fields []field
+	work   int // what is left of it
+	bodies map[*function]*body
 }
 
 // known returns the items, or notes why they are not known.
-func (w *srcinfoWriter) known(v Value, what string) ([]string, bool) {
+func (w *srcinfoWriter) known(v Value, pkgname, key, what string) ([]string, bool) {
+	w.work--
 	if v.Dynamic == nil {
 		return v.Items, v.Kind != Unset
 	}
-	w.dynamic = append(w.dynamic, Dynamic{Name: what, Line: v.Dynamic.Line, Reason: v.Dynamic.Reason})
+	dyn := &Dynamic{Name: what, Line: v.Dynamic.Line, Reason: v.Dynamic.Reason}
+	w.fields = append(w.fields, field{pkgname: pkgname, key: key, dyn: dyn})
 	return nil, false
 }
 
 func (w *srcinfoWriter) base() {
-	names, _ := w.known(w.static.Get("pkgname"), "pkgname")
-	pkgbase, _ := w.known(w.static.Get("pkgbase"), "pkgbase")
+	names, _ := w.known(w.static.Get("pkgname"), "", "pkgname", "pkgname")
+	pkgbase, _ := w.known(w.static.Get("pkgbase"), "", "pkgbase", "pkgbase")
 	base := firstOf(pkgbase)
 	if base == "" {
 		base = firstOf(names)
 	}
-	fmt.Fprintf(&w.out, "pkgbase = %s\n", base)
+	w.fields = append(w.fields, field{key: "pkgbase", items: []string{base}})
 	for _, key := range baseScalars() {
-		if items, _ := w.known(w.static.Get(key), key); firstOf(items) != "" {
-			w.write(key, items[:1])
+		if items, _ := w.known(w.static.Get(key), "", key, key); firstOf(items) != "" {
+			w.write("", key, items[:1])
 		}
 	}
 	for _, key := range baseArrays() {
@@ -92,7 +133,10 @@ func (w *srcinfoWriter) base() {
 		}
 	}
 	for _, name := range names {
-		fmt.Fprintf(&w.out, "\npkgname = %s\n", name)
+		if w.work < 0 {
+			return
+		}
+		w.fields = append(w.fields, field{pkgname: name, key: "pkgname"})
 		w.pkg(name, base, arches)
 	}
 }
@@ -105,34 +149,38 @@ func firstOf(items []string) string {
 }
 
 func (w *srcinfoWriter) baseArray(key string) {
-	if items, ok := w.known(w.static.Get(key), key); ok && len(items) > 0 {
-		w.write(key, items)
+	if items, ok := w.known(w.static.Get(key), "", key, key); ok && len(items) > 0 {
+		w.write("", key, items)
 	}
 }
 
-// write puts each value on a line, white space as makepkg's srcinfo_write_attr has it.
-func (w *srcinfoWriter) write(key string, values []string) {
-	if len(values) == 0 {
-		values = []string{""}
-	}
+func (w *srcinfoWriter) write(pkgname, key string, values []string) {
+	f := field{pkgname: pkgname, key: key, items: make([]string, 0, max(1, len(values)))}
 	for _, value := range values {
+		w.work -= len(value) + 1
 		value = blanks.ReplaceAllString(value, " ")
-		value = strings.TrimSuffix(strings.TrimPrefix(value, " "), " ")
-		fmt.Fprintf(&w.out, "\t%s = %s\n", key, value)
+		f.items = append(f.items, strings.TrimSuffix(strings.TrimPrefix(value, " "), " "))
 	}
+	if len(values) == 0 {
+		f.items = append(f.items, "")
+	}
+	w.fields = append(w.fields, f)
 }
 
 var blanks = regexp.MustCompile(`[ \t\n\v\f\r]+`)
 
 func (w *srcinfoWriter) pkg(name, base string, arches []string) {
-	o := w.static.overridesOf(name, base)
+	o := w.static.overridesOf(name, base, w.bodies)
 	put := func(key string, array bool) Value {
-		v, found := o.value(key, array)
+		if w.work < 0 {
+			return Value{}
+		}
+		v, found := o.value(key, array, &w.work)
 		if !found {
 			return Value{}
 		}
-		if items, ok := w.known(v, o.funcName+": "+key); ok {
-			w.write(key, items)
+		if items, ok := w.known(v, name, key, o.funcName+": "+key); ok {
+			w.write(name, key, items)
 		}
 		return v
 	}
@@ -152,200 +200,4 @@ func (w *srcinfoWriter) pkg(name, base string, arches []string) {
 			put(key+"_"+arch, true)
 		}
 	}
-}
-
-// Override returns the value that makepkg takes for a variable of one package of the file: that of the last assignment in
-// package_NAME(), else in package(), the global value for what these leave alone. Conditions inside the function are not looked at: makepkg
-// does not run the function for this, it picks out the lines that assign the variable.
-func (s *Static) Override(pkgname, key string) (v Value, own bool) {
-	array := true
-	for _, scalar := range baseScalars() {
-		array = array && key != scalar
-	}
-	if v, own = s.overridesOf(pkgname, "").value(key, array); own {
-		return v, true
-	}
-	return s.Get(key), false
-}
-
-// overrides are the lines of a package function that makepkg evaluates when it looks for a variable.
-type overrides struct {
-	static   *Static
-	pkgname  string
-	base     string
-	funcName string
-	fn       *function
-	lines    []*syntax.Stmt // statements that begin a line in the output of declare -f
-	traps    []overrideTrap
-}
-
-// overrideTrap is text in the function, not code, that may look like an assignment to makepkg's search.
-type overrideTrap struct {
-	node syntax.Node
-	text string
-}
-
-func (s *Static) overridesOf(pkgname, base string) *overrides {
-	o := &overrides{static: s, pkgname: pkgname, base: base, funcName: "package_" + pkgname}
-	o.fn = s.end.funcs[o.funcName]
-	if o.fn == nil {
-		o.funcName = "package"
-		o.fn = s.end.funcs[o.funcName]
-	}
-	if o.fn != nil && o.fn.decl != nil {
-		o.collect(o.fn.decl.Body)
-		slices.SortStableFunc(o.lines, func(a, b *syntax.Stmt) int { return int(a.Pos().Offset()) - int(b.Pos().Offset()) })
-	}
-	return o
-}
-
-// collect finds the statements that declare -f prints at the start of a line: those of lists, but not what follows && or
-// stands first in a subshell.
-func (o *overrides) collect(body *syntax.Stmt) {
-	syntax.Walk(body, func(node syntax.Node) bool {
-		switch node := node.(type) {
-		case *syntax.Block:
-			o.lines = append(o.lines, node.Stmts...)
-		case *syntax.IfClause:
-			o.lines = append(o.lines, node.Then...)
-			o.lines = append(o.lines, after(node.Cond)...)
-		case *syntax.WhileClause:
-			o.lines = append(o.lines, node.Do...)
-			o.lines = append(o.lines, after(node.Cond)...)
-		case *syntax.ForClause:
-			o.lines = append(o.lines, node.Do...)
-		case *syntax.CaseItem:
-			o.lines = append(o.lines, node.Stmts...)
-		case *syntax.Subshell:
-			o.lines = append(o.lines, after(node.Stmts)...)
-		case *syntax.SglQuoted:
-			o.trap(node, node.Value)
-		case *syntax.DblQuoted:
-			o.trap(node, o.fn.text.of(node))
-		case *syntax.CmdSubst:
-			o.trap(node, o.fn.text.of(node))
-			return false
-		case *syntax.Redirect:
-			if node.Hdoc != nil {
-				o.trap(node.Hdoc, "\n"+o.fn.text.of(node.Hdoc))
-			}
-		}
-		return true
-	})
-}
-
-func after(stmts []*syntax.Stmt) []*syntax.Stmt {
-	if len(stmts) == 0 {
-		return nil
-	}
-	return stmts[1:]
-}
-
-func (o *overrides) trap(node syntax.Node, text string) {
-	if strings.Contains(text, "\n") {
-		o.traps = append(o.traps, overrideTrap{node, text})
-	}
-}
-
-// value evaluates the assignments to key one after the other, starting from the global value, as makepkg's get_pkgbuild_attribute does.
-func (o *overrides) value(key string, array bool) (Value, bool) {
-	if why := o.unknown(key, array); why != nil {
-		return Value{Dynamic: why}, true
-	}
-	const out = "outvalue"
-	var e *evaluator
-	for _, stmt := range o.lines {
-		call, ok := stmt.Cmd.(*syntax.CallExpr)
-		if !ok || len(call.Assigns) == 0 || stmt.Negated || !picks(call.Assigns[0], key, array) {
-			continue
-		}
-		if e == nil {
-			e = o.begin(key, array, out)
-		}
-		if len(call.Assigns) > 1 || len(call.Args) > 0 || len(stmt.Redirs) > 0 || stmt.Background || multiline(call.Assigns[0]) {
-			return Value{Dynamic: e.dynamic(stmt, "a line that does more than assign it")}, true
-		}
-		e.assign(call.Assigns[0], out)
-	}
-	if e == nil {
-		return Value{}, false
-	}
-	v := e.vars[out].value(key)
-	if !array && v.Dynamic == nil {
-		v.Items = []string{e.vars[out].str}
-	}
-	return v, true
-}
-
-// picks reports whether makepkg's search takes an assignment: name=( for arrays, name= with anything else for scalars.
-func picks(a *syntax.Assign, key string, array bool) bool {
-	return a.Name.Value == key && a.Index == nil && (a.Array != nil) == array
-}
-
-// multiline reports whether an assignment takes more than one line when bash prints it: makepkg reads only the first.
-func multiline(a *syntax.Assign) bool {
-	found := false
-	syntax.Walk(a, func(node syntax.Node) bool {
-		switch node := node.(type) {
-		case *syntax.SglQuoted:
-			found = found || strings.Contains(node.Value, "\n")
-		case *syntax.DblQuoted:
-			for _, part := range node.Parts {
-				if lit, ok := part.(*syntax.Lit); ok {
-					found = found || strings.Contains(lit.Value, "\n")
-				}
-			}
-		}
-		return true
-	})
-	return found
-}
-
-// begin prepares the variables that exist when makepkg evaluates a line of a package function.
-func (o *overrides) begin(key string, array bool, out string) *evaluator {
-	e := o.static.fork()
-	e.text = o.fn.text
-	e.vars["pkgname"] = &variable{kind: Scalar, str: o.pkgname}
-	if v, _ := e.vars["pkgbase"].first(); v == "" && o.base != "" {
-		e.vars["pkgbase"] = &variable{kind: Scalar, str: o.base}
-	}
-	delete(e.vars, out)
-	global := o.static.end.vars[key]
-	switch {
-	case global != nil && global.dyn != nil:
-		e.vars[out] = global
-	case array:
-		e.vars[out] = &variable{kind: Array, list: global.asList()}
-	default:
-		value, _ := global.first()
-		e.vars[out] = &variable{kind: Scalar, str: value}
-	}
-	return e
-}
-
-// unknown says why it cannot be told what the function assigns.
-func (o *overrides) unknown(key string, array bool) *Dynamic {
-	if why := o.static.end.lost; why != nil {
-		return why
-	}
-	if o.fn == nil {
-		return nil
-	}
-	if o.fn.dyn != nil {
-		return o.fn.dyn
-	}
-	if len(o.traps) == 0 {
-		return nil
-	}
-	end := `\+?=[^(]`
-	if array {
-		end = `\+?=\(`
-	}
-	search := regexp.MustCompile(`\n[ \t]* ` + regexp.QuoteMeta(key) + end)
-	for _, trap := range o.traps {
-		if search.MatchString(trap.text) {
-			return &Dynamic{Line: o.fn.text.lineOf(trap.node), Reason: "text over several lines that makepkg takes for an assignment"}
-		}
-	}
-	return nil
 }

@@ -27,6 +27,14 @@ func (v *variable) isSet() bool {
 	return v != nil && (v.dyn != nil || v.kind != Unset)
 }
 
+// size is the work of looking at all of the variable.
+func (v *variable) size() int {
+	if v == nil {
+		return 0
+	}
+	return len(v.str)/16 + len(v.list) + len(v.dict)
+}
+
 // first is what `$name` gives; ok is false when that element is unset.
 func (v *variable) first() (value string, ok bool) {
 	switch {
