@@ -26,7 +26,9 @@ func TestPackagesAreBuiltInOrderEachInstallsWhatItNeeds(t *testing.T) {
 		return log
 	}
 	build("caur-greeting", "caur-greeting-1.2.0-1-any.pkg.tar.zst")
+	b.lint = true
 	log := build("caur-hello", "caur-hello-2.0-1-any.pkg.tar.zst")
+	b.lint = false
 	contains(t, log, "installing dependencies: caur-greeting", "the build is done")
 	build("caur-tools", "caur-tools-1:0.5-2-x86_64.pkg.tar.zst", "caur-tools-doc-1:0.5-2-any.pkg.tar.zst")
 	log = build("caur-clock-git", "caur-clock-git-1.0.r1-1-any.pkg.tar.zst")

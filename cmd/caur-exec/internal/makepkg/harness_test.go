@@ -46,6 +46,7 @@ type bench struct {
 	dir    string // for requests, outputs, scratch
 	repo   string // the local repository "demo", empty until add
 	extra  []container.Mount
+	lint   bool // let makepkg check the PKGBUILD: it starts grep 280 times, nine tenths of the time of a small build
 }
 
 func newBench(t *testing.T) *bench {
@@ -63,6 +64,23 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, engine: engine, dir: dir, repo: filepath.Join(dir, "repo")}
 	b.mkdir(b.repo)
 	return b
+}
+
+// lintDir holds makepkg's checks of a PKGBUILD.
+const lintDir = "/usr/share/makepkg/lint_pkgbuild"
+
+// onlyPkgver is lintDir with the one check that makepkg cannot do without: it calls it after pkgver().
+func (b *bench) onlyPkgver() string {
+	b.t.Helper()
+	check, err := os.ReadFile(filepath.Join(lintDir, "pkgver.sh"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	dir := b.mkdir(filepath.Join(b.dir, "lint"))
+	if err := os.WriteFile(filepath.Join(dir, "pkgver.sh"), check, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	return dir
 }
 
 func (b *bench) mkdir(path string) string {
@@ -107,6 +125,9 @@ func (b *bench) run(source string, change func(*makepkg.Request)) (code int, log
 		Mounts: append([]container.Mount{
 			{Source: out, Target: out}, {Source: file, Target: file, ReadOnly: true}, {Source: b.repo, Target: b.repo, ReadOnly: true},
 		}, b.extra...),
+	}
+	if !b.lint {
+		spec.Mounts = append(spec.Mounts, container.Mount{Source: b.onlyPkgver(), Target: lintDir, ReadOnly: true})
 	}
 	if request.SourceDir != "" {
 		spec.Mounts = append(spec.Mounts, container.Mount{Source: source, Target: source, ReadOnly: true})
