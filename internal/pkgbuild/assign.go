@@ -31,7 +31,7 @@ func (e *evaluator) assign(a *syntax.Assign, name string) {
 		e.status = status{dyn: v.dyn}
 	}
 	e.set(name, v)
-	if v.guarded {
+	if record.unsure = v.guarded; v.guarded {
 		for i := range record.Elements {
 			record.Elements[i].Values, record.Elements[i].Dynamic = nil, v.dyn
 		}

@@ -46,10 +46,14 @@ func ReplaceItem(name, old, value string) Edit {
 }
 
 // Apply makes all edits or none and returns the new file. Only the words of changed values are replaced, in their
-// own quoting; every other byte stays. A value that is no literal is left alone when the other edits give it the value that is asked
-// for (a source that is written with $pkgver), else the error wraps ErrNotLiteral. Every error is an *Error.
+// own quoting; every other byte stays. A scalar that is written with other variables (pkgver=${_major}.9) gets its
+// value through them where there is one way to do so. Any other value that is no literal is left alone when the other edits give it the
+// value that is asked for (a source that is written with $pkgver), else the error wraps ErrNotLiteral. Every error is an *Error.
 func (f *File) Apply(edits ...Edit) (*File, error) {
-	p := &editPlan{file: f, static: f.Static()}
+	p := &editPlan{file: f, static: f.Static(), asked: map[string]bool{}}
+	for _, edit := range edits {
+		p.asked[edit.name] = true
+	}
 	for _, edit := range edits {
 		if err := p.add(edit); err != nil {
 			return nil, err
@@ -74,6 +78,8 @@ type editPlan struct {
 	static *Static
 	cuts   []cut
 	wants  []want
+	asked  map[string]bool // the variables that edits name
+	depth  int             // of variables that are set for another
 }
 
 // cut replaces the bytes from..to.
@@ -115,6 +121,8 @@ func (p *editPlan) add(edit Edit) error {
 	switch {
 	case edit.kind == editItem:
 		return p.replaceItem(edit, elements)
+	case edit.kind == editScalar && len(elements) == 1 && !elements[0].Literal && p.through(edit, elements[0]):
+		return nil
 	case edit.kind == editScalar && (value.Kind != Scalar || len(elements) != 1):
 		return p.fail(ErrNotLiteral, value.Line, "%s is not a plain variable that is assigned once", edit.name)
 	}
@@ -164,6 +172,11 @@ func (p *editPlan) elements(name string) ([]Element, error) {
 }
 
 func (p *editPlan) setItems(edit Edit, elements []Element) error {
+	value := p.static.Get(edit.name)
+	plain := !slices.ContainsFunc(elements, func(el Element) bool { return !el.Literal })
+	if n := len(value.Items); plain && value.Static() && n != len(edit.items) {
+		return p.fail(ErrMissing, value.Line, "%s has %d items, not the %d that are to be set", edit.name, n, len(edit.items))
+	}
 	p.wants = append(p.wants, want{name: edit.name, items: edit.items, at: -1})
 	w := &p.wants[len(p.wants)-1]
 	at := 0
@@ -189,7 +202,7 @@ func (p *editPlan) setItems(edit Edit, elements []Element) error {
 		at++
 	}
 	if w.blocked == nil && at != len(edit.items) {
-		return p.fail(ErrMissing, p.static.Get(edit.name).Line, "%s has %d items, not the %d that are to be set", edit.name, at, len(edit.items))
+		return p.fail(ErrMissing, value.Line, "%s has %d items, not the %d that are to be set", edit.name, at, len(edit.items))
 	}
 	return nil
 }

@@ -158,8 +158,7 @@ func (w *srcinfoWriter) write(pkgname, key string, values []string) {
 	f := field{pkgname: pkgname, key: key, items: make([]string, 0, max(1, len(values)))}
 	for _, value := range values {
 		w.work -= len(value) + 1
-		value = blanks.ReplaceAllString(value, " ")
-		f.items = append(f.items, strings.TrimSuffix(strings.TrimPrefix(value, " "), " "))
+		f.items = append(f.items, squeeze(value))
 	}
 	if len(values) == 0 {
 		f.items = append(f.items, "")

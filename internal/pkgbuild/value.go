@@ -66,6 +66,7 @@ type Assignment struct {
 
 	node   *syntax.Assign
 	inFile bool // written in the file itself, not made by eval
+	unsure bool // not sure to be reached
 }
 
 // Element is one word of an assignment as it is written, with what it expands to.

@@ -1,7 +1,6 @@
 package candidates
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +30,11 @@ func EditVersion(files pkgdir.Dir, e VersionEdit) (pkgdir.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, there := files[srcinfoName]; there {
+		if _, err := regularFile(files, srcinfoName); err != nil {
+			return nil, err
+		}
+	}
 	before, err := pkgbuild.Parse("PKGBUILD", recipe.Data)
 	if err != nil {
 		return nil, err
@@ -51,13 +55,13 @@ func EditVersion(files pkgdir.Dir, e VersionEdit) (pkgdir.Dir, error) {
 			Message: fmt.Sprintf("has no variable _commit, and no source names the commit %s", e.Commit),
 		}
 	}
-	text, err := updatedSrcinfo(files, old, now)
+	text, err := updatedSrcinfo(files, before, after)
 	if err != nil {
 		return nil, err
 	}
 	changed := files.Clone()
 	changed["PKGBUILD"] = pkgdir.File{Kind: recipe.Kind, Data: after.Bytes()}
-	changed[".SRCINFO"] = pkgdir.File{Kind: files[".SRCINFO"].Kind, Data: text}
+	changed[srcinfoName] = pkgdir.File{Kind: files[srcinfoName].Kind, Data: text}
 	return changed, nil
 }
 
@@ -126,17 +130,4 @@ func namesCommit(s *pkgbuild.Static, commit string) bool {
 		}
 	}
 	return false
-}
-
-// updatedSrcinfo is the .SRCINFO that belongs to the edited PKGBUILD.
-func updatedSrcinfo(files pkgdir.Dir, old, now *pkgbuild.Static) ([]byte, error) {
-	info, dynamic, err := now.Srcinfo()
-	if err == nil && len(dynamic) == 0 {
-		return info.Bytes(), nil
-	}
-	var why []error
-	for _, d := range dynamic {
-		why = append(why, &d)
-	}
-	return nil, fmt.Errorf("the .SRCINFO of the new version cannot be told without running the PKGBUILD: %w", errors.Join(append(why, err)...))
 }
