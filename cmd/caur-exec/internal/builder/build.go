@@ -158,8 +158,9 @@ func (j *job) spec(r makepkg.Request) container.Spec {
 	if dir := j.localRepo(); dir != "" {
 		s.Mounts = append(s.Mounts, same(dir, true))
 	}
-	for _, dir := range b.ExtraMounts {
-		s.Mounts = append(s.Mounts, same(dir, true))
+	for _, entry := range b.ExtraMounts {
+		source, target := extraMount(entry)
+		s.Mounts = append(s.Mounts, container.Mount{Source: source, Target: target, ReadOnly: true})
 	}
 	return s
 }

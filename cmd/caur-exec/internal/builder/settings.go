@@ -34,7 +34,7 @@ type Settings struct {
 	SrcdestCache    string   `env:"BUILDER_SRCDEST_CACHE_OVERRIDE" help:"directory of the source caches (default: srcdest_cached in SHARED_PATH)"`
 	BuildDirHost    string   `env:"BUILDER_BUILD_DIR_HOST" help:"build directory as the engine sees it (default: build in SHARED_PATH)"`
 	BuildDirManager string   `env:"BUILDER_BUILD_DIR_MANAGER" help:"build directory as this process sees it (default: the same, or /shared/build where SHARED_PATH is mounted at /shared)"`
-	ExtraMounts     []string `env:"BUILDER_EXTRA_MOUNTS" help:"directories that every build sees, read-only, comma-separated"`
+	ExtraMounts     []string `env:"BUILDER_EXTRA_MOUNTS" help:"directories that every build sees, read-only: DIR, or DIR:WHERE for another place in the build, comma-separated"`
 	Hide            []string `env:"BUILDER_HIDE" help:"engine none: what no build may see of this machine, comma-separated"`
 
 	RepoPath      string `env:"REPO_PATH" help:"repository directory of the database role, when it is on this machine"`
@@ -80,7 +80,11 @@ func (s *Settings) Check() []string {
 	paths := map[string][]string{
 		"SHARED_PATH": {s.SharedPath}, "BUILDER_SRCDEST_CACHE_OVERRIDE": {s.SrcdestCache}, "BUILDER_BUILD_DIR_HOST": {s.BuildDirHost},
 		"BUILDER_BUILD_DIR_MANAGER": {s.BuildDirManager}, "REPO_PATH": {s.RepoPath}, "LANDING_ZONE_PATH": {s.LandingPath},
-		"BUILDER_EXTRA_MOUNTS": s.ExtraMounts, "BUILDER_HIDE": s.Hide,
+		"BUILDER_HIDE": s.Hide,
+	}
+	for _, mount := range s.ExtraMounts {
+		source, target := extraMount(mount)
+		paths["BUILDER_EXTRA_MOUNTS"] = append(paths["BUILDER_EXTRA_MOUNTS"], source, target)
 	}
 	for _, name := range []string{
 		"SHARED_PATH", "BUILDER_SRCDEST_CACHE_OVERRIDE", "BUILDER_BUILD_DIR_HOST", "BUILDER_BUILD_DIR_MANAGER", "REPO_PATH",
@@ -105,4 +109,13 @@ func (s *Settings) arches() []string {
 		return []string{"aarch64"}
 	}
 	return []string{runtime.GOARCH}
+}
+
+// extraMount takes an entry of BUILDER_EXTRA_MOUNTS apart.
+func extraMount(entry string) (source, target string) {
+	source, target, other := strings.Cut(entry, ":")
+	if !other {
+		return entry, entry
+	}
+	return source, target
 }
