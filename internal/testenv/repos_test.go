@@ -37,7 +37,7 @@ func asBuilder(t *testing.T, dir string, args ...string) string {
 	uid, gid := UnprivilegedUser(t)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + dir, "PKGEXT=.pkg.tar"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + dir, "PKGEXT=.pkg.tar", "LIBRARY=" + MakepkgLibrary(t)}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	}

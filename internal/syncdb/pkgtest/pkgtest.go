@@ -37,6 +37,7 @@ func Makepkg(t testing.TB, pkgbuild string, env ...string) []string {
 	cmd := exec.Command("makepkg", "--nodeps", "--noconfirm")
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "PKGEXT=.pkg.tar.zst",
+		"LIBRARY=" + testenv.MakepkgLibrary(t),
 		"PACKAGER=Tess Packager <packager@example.org>"}, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -59,23 +59,6 @@ func (v *site) batch() []queue.Job {
 	return []queue.Job{tools, hello, v.job("caur-greeting"), v.job("caur-clock-git")}
 }
 
-// lintDir holds makepkg's checks of a PKGBUILD, which are most of the time of a small build.
-const lintDir = "/usr/share/makepkg/lint_pkgbuild"
-
-// onlyPkgver is lintDir with the one check that makepkg cannot do without.
-func onlyPkgver(t *testing.T) string {
-	t.Helper()
-	check, err := os.ReadFile(filepath.Join(lintDir, "pkgver.sh"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "pkgver.sh"), check, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 func TestABatchIsBuiltInOverlaysAndPublished(t *testing.T) {
 	testenv.Need(t, "makepkg", "pacman", "fakeroot", "bsdtar", "git", "gpg")
 	if os.Geteuid() != 0 {
@@ -85,7 +68,7 @@ func TestABatchIsBuiltInOverlaysAndPublished(t *testing.T) {
 	v := newSite(t, "BUILDER_OVERLAY=always", "REPO_PATH="+repo)
 	v.source.Write("caur-clock-git/.CI/config", "BUILDER_CACHE_SOURCES=true\n")
 	v.source.Commit("chore: cache the sources")
-	v.s.ExtraMounts = []string{v.source.Upstream.Dir, onlyPkgver(t) + ":" + lintDir}
+	v.s.ExtraMounts = []string{v.source.Upstream.Dir, filepath.Join(testenv.MakepkgLibrary(t), "lint_pkgbuild") + ":" + testenv.LintDir}
 	v.database(repo, nil)
 	v.run(nil)
 	v.enqueue(v.batch()...)

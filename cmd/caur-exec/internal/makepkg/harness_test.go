@@ -66,23 +66,6 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// lintDir holds makepkg's checks of a PKGBUILD.
-const lintDir = "/usr/share/makepkg/lint_pkgbuild"
-
-// onlyPkgver is lintDir with the one check that makepkg cannot do without: it calls it after pkgver().
-func (b *bench) onlyPkgver() string {
-	b.t.Helper()
-	check, err := os.ReadFile(filepath.Join(lintDir, "pkgver.sh"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	dir := b.mkdir(filepath.Join(b.dir, "lint"))
-	if err := os.WriteFile(filepath.Join(dir, "pkgver.sh"), check, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-	return dir
-}
-
 func (b *bench) mkdir(path string) string {
 	b.t.Helper()
 	if err := os.MkdirAll(path, 0o755); err != nil {
@@ -127,7 +110,8 @@ func (b *bench) run(source string, change func(*makepkg.Request)) (code int, log
 		}, b.extra...),
 	}
 	if !b.lint {
-		spec.Mounts = append(spec.Mounts, container.Mount{Source: b.onlyPkgver(), Target: lintDir, ReadOnly: true})
+		spec.Mounts = append(spec.Mounts,
+			container.Mount{Source: filepath.Join(testenv.MakepkgLibrary(b.t), "lint_pkgbuild"), Target: testenv.LintDir, ReadOnly: true})
 	}
 	if request.SourceDir != "" {
 		spec.Mounts = append(spec.Mounts, container.Mount{Source: source, Target: source, ReadOnly: true})
