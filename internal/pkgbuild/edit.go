@@ -107,6 +107,9 @@ func (p *editPlan) add(edit Edit) error {
 			return err
 		}
 	}
+	if why := p.static.end.lost; why != nil {
+		return p.fail(ErrNotLiteral, why.Line, "%s cannot be set for sure: anything may depend on %s", edit.name, why.Reason)
+	}
 	value := p.static.Get(edit.name)
 	if value.Kind == Unset && value.Dynamic == nil {
 		if edit.kind == editScalar && edit.name == "epoch" {

@@ -12,7 +12,7 @@ import (
 // too many: all that a statement of the top level, or of a function, reads takes part in all that it assigns.
 type uses struct {
 	units   []*unit
-	known   map[string]bool // the file's own functions
+	known   map[string]bool    // the file's own functions
 	writers map[string][]*unit // by what they assign
 	unknown bool               // code is made at run time, or a return may skip some: anything may depend on anything
 }

@@ -301,7 +301,7 @@ func withoutComments(text []byte) []byte {
 			out.Write(line)
 		}
 	}
-	return append(bytes.TrimSpace(out.Bytes()), '\n')
+	return append(bytes.Trim(out.Bytes(), "\n"), '\n')
 }
 
 func (a *app) writeSrcinfo(r *srcinfoReport) {
