@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caur-build/caur/cmd/caur-ci/internal/gitrepo"
 	"github.com/caur-build/caur/cmd/caur-ci/internal/plan"
 	"github.com/caur-build/caur/internal/command"
 	"github.com/caur-build/caur/pkg/queue"
@@ -84,23 +85,24 @@ func (a *app) runSchedule(ctx context.Context, args []string, h handover) (err e
 		return err
 	}
 	defer closeRepo(ctx, repo, &err)
+	packages, err := a.headCatalog(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if requests, err = a.expand(packages, requests); err != nil {
+		return err
+	}
+	return a.scheduleRequests(ctx, repo, packages, requests, h)
+}
+
+// scheduleRequests hands jobs for packages of the last commit over.
+func (a *app) scheduleRequests(ctx context.Context, repo *gitrepo.Repo, packages *catalog, requests []plan.Request, h handover) error {
 	cfg, err := a.repoConfig(ctx, repo)
 	if err != nil {
 		return err
 	}
 	head, err := repo.Head(ctx)
 	if err != nil {
-		return err
-	}
-	files, err := repo.At(ctx, head)
-	if err != nil {
-		return err
-	}
-	packages, err := newCatalog(ctx, files)
-	if err != nil {
-		return err
-	}
-	if requests, err = a.expand(packages, requests); err != nil {
 		return err
 	}
 	planned, err := a.plannedPackages(ctx, packages, requests, h.arch)

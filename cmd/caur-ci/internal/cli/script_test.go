@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir:           filepath.Join("..", "..", "..", "..", "testdata", "script", "ci"),
 		UpdateScripts: updateScripts,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "repository": repository, "commit": commit, "redisdown": redisdown,
+			"exits": exits, "repository": repository, "commit": commitAll, "redisdown": redisdown,
 		},
 		Setup: func(env *testscript.Env) error {
 			for _, variable := range []string{
@@ -87,8 +87,8 @@ func repository(ts *testscript.TestScript, _ bool, args []string) {
 	git("remote", "add", "origin", filepath.Join(ts.Getenv("WORK"), "origin.git"))
 }
 
-// commit commits everything in the folder repo and pushes main: commit MESSAGE
-func commit(ts *testscript.TestScript, _ bool, args []string) {
+// commitAll commits everything in the folder repo and pushes main: commit MESSAGE
+func commitAll(ts *testscript.TestScript, _ bool, args []string) {
 	repo := filepath.Join(ts.Getenv("WORK"), "repo")
 	ts.Check(ts.Exec("git", "-C", repo, "add", "-A"))
 	ts.Check(ts.Exec("git", "-C", repo, "commit", "-q", "--allow-empty", "-m", args[0]))

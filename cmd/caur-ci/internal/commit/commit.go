@@ -37,6 +37,7 @@ type Commit struct {
 	Parent  string // full ID; "" begins a history of its own
 	Message string
 	Changes []Change // onto the tree of the parent
+	Tree    string   // full ID of a tree onto which the changes go instead
 	Whole   bool     // onto nothing: the tree has the changes only
 }
 
@@ -90,8 +91,10 @@ func (c Commit) write(to *bytes.Buffer, mark int, by Person, at time.Time) error
 	if strings.ContainsAny(by.Name+by.Email, "<>\n\x00") || by.Email == "" {
 		return fmt.Errorf("%q <%s> cannot be the author of a commit: set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL", by.Name, by.Email)
 	}
-	if c.Parent != "" && !fullID.MatchString(c.Parent) {
-		return fmt.Errorf("parent %q is no full ID", c.Parent)
+	for _, id := range []string{c.Parent, c.Tree} {
+		if id != "" && !fullID.MatchString(id) {
+			return fmt.Errorf("%q is no full ID", id)
+		}
 	}
 	fmt.Fprintf(to, "commit %s\nmark :%d\n", scratchRef(mark), mark)
 	for _, role := range [...]string{"author", "committer"} {
@@ -101,8 +104,11 @@ func (c Commit) write(to *bytes.Buffer, mark int, by Person, at time.Time) error
 	if c.Parent != "" {
 		fmt.Fprintf(to, "from %s\n", c.Parent)
 	}
-	if c.Whole {
+	switch {
+	case c.Whole:
 		to.WriteString("deleteall\n")
+	case c.Tree != "":
+		fmt.Fprintf(to, "M 040000 %s \n", c.Tree) // the empty path is the root
 	}
 	for _, change := range inOrder(c.Changes) {
 		if err := pkgdir.CheckPath(change.Path); err != nil {

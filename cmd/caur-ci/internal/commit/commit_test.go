@@ -94,6 +94,22 @@ func TestAHistoryOfItsOwnHoldsTheWholeTree(t *testing.T) {
 	}
 }
 
+func TestACommitCanTakeThePlaceOfAnother(t *testing.T) {
+	g := testenv.NewGitRepo(t)
+	g.Write("paru/PKGBUILD", "1\n")
+	first := g.Commit("first")
+	g.Write("yay/PKGBUILD", "2\n")
+	g.Commit("chore(update): yay")
+	second := g.Git("rev-parse", "HEAD^{tree}")
+	id := write(t, g, commit.Commit{Parent: first, Tree: second, Message: "chore(update): paru\n", Changes: []commit.Change{{Path: "paru/PKGBUILD", File: file("3\n")}}})[0]
+	if got := g.Git("rev-list", id); got != id+"\n"+first {
+		t.Error(got)
+	}
+	if got := g.Git("show", id+":paru/PKGBUILD") + g.Git("show", id+":yay/PKGBUILD"); got != "32" {
+		t.Error(got)
+	}
+}
+
 func TestAShallowPartialCloneIsEnough(t *testing.T) {
 	g := testenv.NewGitRepo(t)
 	for i := range 3 {

@@ -123,6 +123,13 @@ func CommitBatch(o Options, tag, head string) string {
 	return "on-commit-" + hex.EncodeToString(sum[:16])
 }
 
+// UpdateBatch names the batch of a run that found updates: of the commit that it made, or found nothing to change in, and
+// of the commit of the state branch that remembers why ("" when there is none).
+func UpdateBatch(o Options, head, state string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{o.TargetRepo, o.SourceRepo, o.Arch, head, state}, "\x00")))
+	return "on-schedule-" + hex.EncodeToString(sum[:16])
+}
+
 // HandBatch names a batch that a person asks for: every time a new one.
 func HandBatch() string { return "schedule-" + uuid.NewString() }
 
