@@ -2,7 +2,6 @@ package forge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -123,7 +122,23 @@ func tokenFrom(value func(string) string) (string, error) {
 
 // New connects nothing yet: the first request shows whether the forge is there and the token is good.
 func New(cfg Config) (Forge, error) {
-	return nil, errors.New("forge: " + cfg.Kind)
+	api, err := parseAPI(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var h host
+	switch cfg.Kind {
+	case GitLab:
+		h, err = newGitLab(cfg, api)
+	case GitHub:
+		h, err = newGitHub(cfg, api)
+	default:
+		err = fmt.Errorf("forge: no such kind as %q", cfg.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newDesk(h), nil
 }
 
 // parseAPI reads the address of the API; its errors do not repeat it, as it may hold a password.

@@ -85,6 +85,19 @@ func unsure(err error) bool {
 	return true
 }
 
+// refusal describes an answer that is none; message is what the library made of it.
+func (t *transport) refusal(resp *http.Response, message, hint string) error {
+	e := &StatusError{Status: resp.StatusCode, Hint: hint}
+	if resp.Request != nil {
+		e.Method, e.Path = resp.Request.Method, resp.Request.URL.Path
+	}
+	if secret := t.token.Reveal(); secret != "" {
+		message = strings.ReplaceAll(message, secret, "***")
+	}
+	e.Message = oneLine(message)
+	return e
+}
+
 // withoutQuery takes from an error of net/http the parts of the URL that may hold secrets.
 func withoutQuery(err error) error {
 	var failed *url.Error
