@@ -131,7 +131,7 @@ func (b *body) trap(node syntax.Node, text string) {
 func (o *overrides) value(key string, array bool, work *int) (Value, bool) {
 	*work--
 	if o.body != nil && len(o.body.traps) > 0 {
-		*work -= statementCost + o.body.size/16
+		*work -= statementCost + o.body.size/4
 	}
 	if why := o.unknown(key, array); why != nil {
 		return Value{Dynamic: why}, true
