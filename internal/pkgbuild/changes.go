@@ -185,6 +185,11 @@ func (c *comparison) wordDepends(word *syntax.Word) bool {
 	}
 	u := newUnit(c.uses.known)
 	u.add(word)
+	for name := range u.reads {
+		if !syntax.ValidName(name) && !strings.HasSuffix(name, "()") { // $1: any caller may give it anything
+			return true
+		}
+	}
 	return u.unknown || c.readsDependent(u)
 }
 

@@ -104,6 +104,8 @@ func parseTree(name string, data []byte) (*syntax.File, error) {
 		return nil, &Error{File: name, Line: quoteTrap(tree), Message: "a single quote inside \"${…}\" that bash takes for a plain character; rewrite it without quotes"}
 	case gluedArray(tree, data) > 0:
 		return nil, &Error{File: name, Line: gluedArray(tree, data), Message: "an array with something right behind its closing parenthesis"}
+	case emptyBlock(tree) > 0:
+		return nil, &Error{File: name, Line: emptyBlock(tree), Message: "a { } without a command in it, which bash does not accept; put a : in it"}
 	case gluedComment(tree, data) > 0:
 		return nil, &Error{File: name, Line: gluedComment(tree, data), Message: "a # without a blank before it, which bash may take for a part of the word before; put a blank or quotes"}
 	}

@@ -105,6 +105,18 @@ func gluedArray(tree *syntax.File, src []byte) int {
 	return line
 }
 
+// emptyBlock returns the line of a block without a command, which the parser takes and bash does not, else 0.
+func emptyBlock(tree *syntax.File) int {
+	line := 0
+	syntax.Walk(tree, func(node syntax.Node) bool {
+		if block, ok := node.(*syntax.Block); ok && len(block.Stmts) == 0 && line == 0 {
+			line = max(1, int(block.Pos().Line()))
+		}
+		return true
+	})
+	return line
+}
+
 // samePlain reports whether text between single quotes ends at the same place when the quotes are plain characters, and
 // runs nothing: it may have variables in it, but no command and no quote.
 func samePlain(value string) bool {

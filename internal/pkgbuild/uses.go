@@ -193,7 +193,9 @@ func (u *unit) call(node *syntax.CallExpr) {
 	default:
 		if u.known[name] {
 			u.reads[name+"()"] = true
-			u.other[name+"()"] = true // it is given arguments
+			if len(node.Args) > 1 { // what it does depends on its arguments
+				u.other[name+"()"] = true
+			}
 		}
 	}
 }
