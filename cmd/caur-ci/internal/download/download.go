@@ -133,6 +133,14 @@ func (c *Client) Get(ctx context.Context, r Request) (*Answer, error) {
 	return &a, nil
 }
 
+// Head gives the header of an answer, of whatever method, and leaves the body alone.
+func (c *Client) Head(ctx context.Context, r Request, take func(http.Header)) error {
+	return c.Stream(ctx, r, func(h http.Header, _ io.Reader) error {
+		take(h)
+		return nil
+	})
+}
+
 // Stream hands the answer over while it arrives. A try that breaks off, or for whose content take gives an error that
 // wraps io.ErrUnexpectedEOF, is followed by another: take begins anew each time. Other errors of take end it.
 func (c *Client) Stream(ctx context.Context, r Request, take func(http.Header, io.Reader) error) error {
