@@ -47,7 +47,7 @@ func ReplaceItem(name, old, value string) Edit {
 
 // Apply makes all edits or none and returns the new file. Only the words of changed values are replaced, in their
 // own quoting; every other byte stays. A scalar that is written with other variables (pkgver=${_major}.9) gets its
-// value through them where there is one way to do so. Any other value that is no literal is left alone when the other edits give it the
+// value through them where there is one way to do so, except pkgrel: who resets that means no other number. Any other value that is no literal is left alone when the other edits give it the
 // value that is asked for (a source that is written with $pkgver), else the error wraps ErrNotLiteral. Every error is an *Error.
 func (f *File) Apply(edits ...Edit) (*File, error) {
 	p := &editPlan{file: f, static: f.Static(), asked: map[string]bool{}}
@@ -124,7 +124,7 @@ func (p *editPlan) add(edit Edit) error {
 	switch {
 	case edit.kind == editItem:
 		return p.replaceItem(edit, elements)
-	case edit.kind == editScalar && len(elements) == 1 && !elements[0].Literal && p.through(edit, elements[0]):
+	case edit.kind == editScalar && len(elements) == 1 && edit.name != "pkgrel" && !elements[0].Literal && p.through(edit, elements[0]):
 		return nil
 	case edit.kind == editScalar && (value.Kind != Scalar || len(elements) != 1):
 		return p.fail(ErrNotLiteral, value.Line, "%s is not a plain variable that is assigned once", edit.name)

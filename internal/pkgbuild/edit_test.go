@@ -101,6 +101,7 @@ func TestApplyRefusesWhatItCannotDoForSure(t *testing.T) {
 		"a variable by command":  {"_v=$(x)\npkgver=$_v.1\n", Set("pkgver", "2.1"), ErrNotLiteral, "needs the command substitution"},
 		"variables in a circle":  {"_v=1\n_v=$_v\npkgver=$_v\n", Set("pkgver", "2"), ErrNotLiteral, "change _v instead"},
 		"other parts":            {"_v=1.2\n_w=3\npkgver=$_v.$_w\n", Set("pkgver", "1"), ErrNotLiteral, "change _v, _w instead"},
+		"pkgrel by a variable":   {"_build=3\npkgrel=$_build\n", Set("pkgrel", "1"), ErrNotLiteral, "change _build instead"},
 		"a bad pkgver":           {"pkgver=1\n", Set("pkgver", "1-2"), nil, `"1-2" is no legal pkgver`},
 		"a bad pkgrel":           {"pkgrel=1\n", Set("pkgrel", "1.2.3"), nil, `"1.2.3" is no legal pkgrel`},
 		"a bad epoch":            {"pkgrel=1\n", Set("epoch", "-1"), nil, `"-1" is no legal epoch`},
