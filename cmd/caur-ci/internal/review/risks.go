@@ -1,0 +1,405 @@
+package review
+
+import (
+	"strings"
+
+	"github.com/caur-build/caur/internal/pkgbuild"
+	"github.com/caur-build/caur/pkg/pkgdir"
+)
+
+// hit is what a rule found at one place.
+type hit struct {
+	rule   *Rule
+	key    string
+	c      *command
+	expose bool
+}
+
+func (h hit) id() string {
+	z := h.c.zone
+	return h.rule.ID + "\x00" + h.key + "\x00" + string(rune('0'+z))
+}
+
+// severity is higher where the code runs as root, or when the PKGBUILD is only read.
+func (h hit) severity() Severity {
+	if h.expose && (h.c.zone == inInstall || h.c.zone == atTop) {
+		return h.rule.Exposed
+	}
+	return h.rule.Severity
+}
+
+// where completes the sentence of a finding.
+func (h hit) where() string {
+	at := ""
+	switch {
+	case h.c.zone == inInstall && h.c.fn != "":
+		at = "as root, in " + h.c.fn + "()"
+	case h.c.zone == inInstall:
+		at = "as root, in " + h.c.file
+	case h.c.zone == inFile:
+		at = "in " + h.c.file
+	case h.c.fn != "":
+		at = "in " + h.c.fn + "()"
+	case h.c.name != "":
+		at = "whenever the PKGBUILD is read"
+	}
+	if h.c.how != "" {
+		at = strings.TrimPrefix(at+", "+h.c.how, ", ")
+	}
+	return at
+}
+
+// risks applies the rules to the code that is new. Code that the old version has, too, is no new risk.
+func (j *judging) risks(changes []pkgdir.Change) {
+	scripts := j.installScripts()
+	var older, newer []*scan
+	if j.hasMajor("PKGBUILD") && j.newer.file != nil {
+		newer = append(newer, scanSide(j.newer, "PKGBUILD", inFunction))
+		if j.older.file != nil {
+			older = append(older, scanSide(j.older, "PKGBUILD", inFunction))
+		}
+	}
+	for _, c := range changes {
+		if c.Path == "PKGBUILD" || c.Path == ".SRCINFO" || pkgdir.OurOwn(c.Path) {
+			continue
+		}
+		if c.Old != nil {
+			older = append(older, j.scanFile(c.Path, c.Old, scripts, nil)...)
+		}
+		if c.New != nil && !pkgdir.OurOwn(c.Path) {
+			newer = append(newer, j.scanFile(c.Path, c.New, scripts, c.Old)...)
+		}
+	}
+	j.judgeScans(older, newer)
+}
+
+func scanSide(s *side, file string, z zone) *scan {
+	sc := newScan(file, z)
+	sc.run(s.file.Tree(), s.eval())
+	return sc
+}
+
+// scanFile makes a scan of a script, or of the lines of other text that are new.
+func (j *judging) scanFile(name string, f *pkgdir.File, scripts map[string]bool, old *pkgdir.File) []*scan {
+	z := inFile
+	switch kindOf(name, f, scripts) {
+	case installScript:
+		z = inInstall
+	case shellScript:
+	case plainFile:
+		return []*scan{scanText(name, f, old)}
+	default:
+		return nil
+	}
+	parsed, err := pkgbuild.Parse(name, f.Data)
+	if err != nil {
+		if z == inInstall && old != nil || z == inInstall && scripts != nil {
+			j.find("unreadable", name, errorLine(err), "", err.Error(), name)
+		}
+		return []*scan{scanText(name, f, old)}
+	}
+	sc := newScan(name, z)
+	sc.run(parsed.Tree(), nil)
+	return []*scan{sc}
+}
+
+// scanText makes a command of every line of a file that is no bash, so that rules can look at its words: units, desktop
+// files, patches, hooks of pacman.
+func scanText(name string, f *pkgdir.File, old *pkgdir.File) *scan {
+	sc := newScan(name, inFile)
+	known := map[string]bool{}
+	if old != nil {
+		known = lineSet(string(old.Data))
+	}
+	line := 0
+	for text := range strings.Lines(string(f.Data)) {
+		line++
+		trimmed := strings.TrimSpace(text)
+		if trimmed == "" || known[trimmed] || !sc.spend(len(text)) {
+			continue
+		}
+		words := strings.Fields(trimmed)
+		if rest, ok := strings.CutPrefix(words[0], "+"); ok && rest != "" && !strings.HasPrefix(rest, "+") { // a patch
+			words[0] = rest
+		}
+		_, run, isUnit := strings.Cut(trimmed, "=")
+		if isUnit = isUnit && strings.HasPrefix(trimmed, "Exec"); isUnit {
+			words = strings.Fields(strings.TrimLeft(run, "-@:+! "))
+		}
+		if len(words) > 200 {
+			words = words[:200]
+		}
+		c := &command{line: line, words: words}
+		if len(words) > 0 {
+			c.name = words[0]
+			if isUnit {
+				c.name = words[0][strings.LastIndexByte(words[0], '/')+1:]
+				sc.embedded(c, run)
+			} else if suspiciousLine(trimmed) {
+				sc.embedded(c, strings.TrimPrefix(trimmed, "+"))
+			} else {
+				c.name = "" // words only: prose is no command
+			}
+		}
+		sc.add(c)
+	}
+	return sc
+}
+
+// embedded walks a line of another kind of file as the shell code that it may be.
+func (s *scan) embedded(c *command, text string) {
+	r := &resolver{scan: s, vars: map[string]*binding{}}
+	s.code(r, c, code{strings.TrimSpace(text), "as a line of a file"})
+}
+
+// suspiciousLine recognises lines of Makefiles, patches and configurations that hand something to a shell.
+func suspiciousLine(line string) bool {
+	for _, word := range []string{"curl", "wget", "base64", "| sh", "|sh", "| bash", "|bash", "/dev/tcp", "npm ", "pip ", "bunx", "npx ", "eval ", "nc ", "systemctl"} {
+		if strings.Contains(line, word) {
+			return len(line) < 4000
+		}
+	}
+	return false
+}
+
+func (j *judging) judgeScans(older, newer []*scan) {
+	if len(newer) == 0 {
+		return
+	}
+	oldText := map[string]bool{}
+	for _, sc := range older {
+		for _, c := range sc.commands {
+			oldText[commandID(c)] = true
+		}
+	}
+	var hits []hit
+	for _, sc := range newer {
+		if sc.lost {
+			j.find("too-much", sc.file, 0, "", "", "")
+		}
+		var fresh []*command
+		for _, c := range sc.commands {
+			if !oldText[commandID(c)] {
+				fresh = append(fresh, c)
+			}
+		}
+		hits = append(hits, hitsOf(fresh, sc)...)
+	}
+	if len(hits) > 0 {
+		known := map[string]bool{}
+		for _, sc := range older {
+			for _, h := range hitsOf(sc.commands, sc) {
+				known[h.id()] = true
+			}
+		}
+		for _, h := range hits {
+			if !known[h.id()] {
+				j.note(h.rule, h.severity(), h.c.file, h.c.line, "", h.c.snippet(), h.where())
+			}
+		}
+	}
+	for _, sc := range newer {
+		j.hiddenIn(sc, older)
+	}
+}
+
+// snippet is the command with what it is fed by.
+func (c *command) snippet() string {
+	text := c.text()
+	for i := len(c.feeds) - 1; i >= max(0, len(c.feeds)-3); i-- {
+		text = c.feeds[i].text() + " | " + text
+	}
+	if c.name == "" && c.input != "" {
+		text += c.input
+	}
+	return text
+}
+
+func commandID(c *command) string {
+	id := string(rune('0'+c.zone)) + c.text() + "\x00" + c.input
+	for _, f := range c.feeds {
+		id += "\x00" + f.name + hostOf(f.words)
+	}
+	return id
+}
+
+// hitsOf applies all rules to commands.
+func hitsOf(commands []*command, sc *scan) []hit {
+	var out []hit
+	t := table()
+	seen := map[string]bool{}
+	add := func(h hit) {
+		if len(h.key) > 300 {
+			h.key = h.key[:300]
+		}
+		if id := h.id(); !seen[id] {
+			seen[id] = true
+			out = append(out, h)
+		}
+	}
+	for _, c := range commands {
+		for _, r := range t.commands {
+			if key, ok := r.match(c); ok {
+				add(hit{r, key, c, c.name != "" || len(c.feeds) > 0})
+			}
+		}
+		for _, text := range append(c.all(), c.input) {
+			for _, h := range textHits(text) {
+				add(hit{h.rule, h.key, c, c.name != ""})
+			}
+		}
+	}
+	for _, c := range ranFiles(sc.commands) {
+		add(hit{t.byID["run-file"], c.text(), c, true})
+	}
+	return out
+}
+
+// textHits applies the rules for text.
+func textHits(text string) (out []hit) {
+	if len(text) < 5 {
+		return nil
+	}
+	lower := ""
+	for _, r := range table().texts {
+		if r.ID == "far-right" {
+			continue
+		}
+		found := false
+		for _, n := range r.needles {
+			if lower == "" && len(n) > 1 {
+				lower = strings.ToLower(text)
+			}
+			if len(n) == 1 && strings.Contains(text, n) || len(n) > 1 && strings.Contains(lower, n) {
+				found = true
+				break
+			}
+		}
+		if !found {
+			continue
+		}
+		if m := r.pattern.FindString(text); m != "" && (r.accept == nil || r.accept(m)) {
+			out = append(out, hit{rule: r, key: m})
+		}
+	}
+	return out
+}
+
+// hiddenIn decodes what a scan found encoded, and judges it.
+func (j *judging) hiddenIn(sc *scan, older []*scan) {
+	known := map[string]bool{}
+	for _, o := range older {
+		for _, h := range hiddenTexts(o) {
+			known[h.text] = true
+		}
+	}
+	for _, h := range hiddenTexts(sc) {
+		if !known[h.text] {
+			known[h.text] = true
+			j.judgeHidden(sc, h, h.how, 0)
+		}
+	}
+}
+
+// hiddenTexts are the texts that were decoded on the way to a shell, and those that stand encoded in the words.
+func hiddenTexts(sc *scan) []hidden {
+	out := append([]hidden(nil), sc.decoded...)
+	seen := map[string]bool{}
+	for _, c := range sc.commands {
+		for _, w := range append(c.all(), c.input) {
+			if len(w) < minEncoded || seen[w] || !sc.spend(len(w)) {
+				continue
+			}
+			seen[w] = true
+			for _, h := range encodedIn(w) {
+				h.line = c.line
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// judgeHidden judges decoded text as code; text inside it that is encoded again is decoded, too.
+func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
+	j.find("hidden-text", sc.file, h.line, "", h.text, how)
+	if depth >= maxNested {
+		j.find("too-much", sc.file, h.line, "", "", "")
+		return
+	}
+	inner := newScan(sc.file, sc.zone)
+	inner.line, inner.how, inner.fn = h.line, "decoded from "+how, "decoded"
+	if file, err := pkgbuild.Parse(sc.file, []byte(h.text)); err == nil {
+		inner.run(file.Tree(), nil)
+	} else {
+		inner.add(&command{line: h.line, words: strings.Fields(h.text)})
+	}
+	worst := hit{}
+	for _, found := range hitsOf(inner.commands, inner) {
+		if worst.rule == nil || found.severity() > worst.severity() {
+			worst = found
+		}
+	}
+	if worst.rule != nil && worst.severity() >= Warning {
+		j.find("hidden-code", sc.file, h.line, "", h.text, worst.rule.Title+", decoded from "+how)
+	}
+	for _, again := range hiddenTexts(inner) {
+		again.line = h.line
+		j.judgeHidden(sc, again, how+" in "+again.how, depth+1)
+	}
+}
+
+// flaws looks at the lines that are new as they are written: characters that hide, code far to the right, endless lines.
+func (j *judging) flaws(file string, old, now []byte, code bool) {
+	known := lineSet(string(old))
+	number := 0
+	far := table().byID["far-right"]
+	for line := range strings.Lines(string(now)) {
+		number++
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || known[trimmed] {
+			continue
+		}
+		comment := strings.HasPrefix(trimmed, "#")
+		line = strings.TrimRight(line, "\n")
+		if rule, what := textFlaws(line, comment || !code); rule != "" {
+			j.find(rule, file, number, "", visible(what), "")
+		}
+		if !code || comment {
+			continue
+		}
+		if len(line) > 120 && strings.Contains(line, far.needles[0]) && far.pattern.MatchString(line) {
+			j.find("far-right", file, number, "", trimmed, "")
+		}
+		if len(line) > 2000 {
+			j.find("long-line", file, number, "", trimmed, "")
+		}
+	}
+}
+
+// visible shows control characters.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' {
+			return 0x2400 + r
+		}
+		return r
+	}, s)
+}
+
+// alarming says whether a piece of new code has anything that a rule warns of.
+func (j *judging) alarming(text string) bool {
+	file, err := pkgbuild.Parse("change", []byte(text))
+	if err != nil {
+		return true
+	}
+	sc := newScan("change", inFunction)
+	sc.fn = "change"
+	sc.run(file.Tree(), nil)
+	for _, h := range hitsOf(sc.commands, sc) {
+		if h.severity() >= Warning {
+			return true
+		}
+	}
+	return len(hiddenTexts(sc)) > 0 || sc.lost
+}

@@ -1,0 +1,217 @@
+package review
+
+import (
+	"bytes"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/caur-build/caur/internal/conf"
+	"github.com/caur-build/caur/internal/pkgbuild"
+	"github.com/caur-build/caur/pkg/pkgdir"
+)
+
+// fileKind is what a file is to a review.
+type fileKind uint8
+
+const (
+	plainFile     fileKind = iota
+	installScript          // runs as root when the package is installed
+	shellScript            // bash or sh
+	blob                   // no text
+	program                // compiled
+)
+
+// kindOf says what a file is; scripts are those that install= names in either version.
+func kindOf(name string, f *pkgdir.File, scripts map[string]bool) fileKind {
+	switch {
+	case f.Kind == pkgdir.Link:
+		return plainFile
+	case executableFormat(f.Data):
+		return program
+	case scripts[name] || strings.HasSuffix(name, ".install"):
+		return installScript
+	case !isText(f.Data):
+		return blob
+	case strings.HasSuffix(name, ".sh") || strings.HasSuffix(name, ".bash") || shellShebang.Match(f.Data[:min(len(f.Data), 100)]):
+		return shellScript
+	}
+	return plainFile
+}
+
+var shellShebang = regexp.MustCompile(`^#! ?/\S*(?:bash|/sh|dash|zsh|ksh|env (?:-S )?(?:bash|sh|zsh))\b`)
+
+func isText(b []byte) bool {
+	return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0
+}
+
+func executableFormat(b []byte) bool {
+	for _, magic := range []string{"\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf", "\xca\xfe\xba\xbe", "\x00asm", "dex\n"} {
+		if bytes.HasPrefix(b, []byte(magic)) {
+			return true
+		}
+	}
+	return bytes.HasPrefix(b, []byte("MZ")) && bytes.IndexByte(b[:min(len(b), 512)], 0) >= 0
+}
+
+// installScripts are the files that install= of either version names, as far as that is known.
+func (j *judging) installScripts() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range []*side{j.older, j.newer} {
+		if s == nil || s.file == nil {
+			continue
+		}
+		for _, u := range s.units {
+			if u.assign != nil && u.name == "install" {
+				for _, v := range j.valuesOf(s, u) {
+					out[v] = true
+				}
+			}
+		}
+		for _, m := range installLine.FindAllSubmatch(s.data, 50) {
+			out[string(m[1])] = true
+		}
+	}
+	for _, dir := range []pkgdir.Dir{j.in.Old, j.in.New} {
+		for _, m := range installField.FindAllSubmatch(dir[".SRCINFO"].Data, 50) {
+			out[string(m[1])] = true
+		}
+	}
+	return out
+}
+
+var (
+	installLine  = regexp.MustCompile(`(?m)^\s*install=["']?([A-Za-z0-9@._+-]+)`)
+	installField = regexp.MustCompile(`(?m)^\s*install = (\S+)\s*$`)
+)
+
+// changedFile judges a file beside PKGBUILD and .SRCINFO.
+func (j *judging) changedFile(c pkgdir.Change) {
+	if pkgdir.OurOwn(c.Path) {
+		j.changedOwn(c)
+		return
+	}
+	now := c.New
+	if now == nil {
+		rule := "file-removed"
+		if strings.HasSuffix(c.Path, ".install") {
+			rule = "install-removed"
+		}
+		j.find(rule, c.Path, 0, "", "", c.Path)
+		return
+	}
+	if now.Kind == pkgdir.Link || c.Old != nil && c.Old.Kind == pkgdir.Link {
+		j.find("link", c.Path, 0, "", string(now.Data), c.Path)
+		return
+	}
+	if c.Old != nil && c.Old.Kind != now.Kind {
+		j.find("mode", c.Path, 0, "", "", c.Path)
+		if bytes.Equal(c.Old.Data, now.Data) {
+			return
+		}
+	}
+	kind := kindOf(c.Path, now, j.installScripts())
+	j.fileRule(c, kind)
+	if kind != program && kind != blob {
+		var old []byte
+		if c.Old != nil {
+			old = c.Old.Data
+		}
+		j.flaws(c.Path, old, now.Data, kind != plainFile)
+	}
+	if strings.HasSuffix(c.Path, "nvchecker.toml") && runsCommand.Match(now.Data) && (c.Old == nil || !runsCommand.Match(c.Old.Data)) {
+		j.find("update-command", c.Path, 0, "", "", "")
+	}
+}
+
+var runsCommand = regexp.MustCompile(`(?m)^\s*["']?(?:source["']?\s*=\s*["'](?:cmd|jq|htmlparser_cmd)["']|cmd["']?\s*=)`)
+
+func (j *judging) fileRule(c pkgdir.Change, kind fileKind) {
+	added := c.Old == nil
+	pick := func(a, b string) string {
+		if added {
+			return a
+		}
+		return b
+	}
+	switch kind {
+	case program:
+		j.find("program", c.Path, 0, "", "", c.Path)
+	case blob:
+		j.find("binary", c.Path, 0, "", "", c.Path)
+	case installScript:
+		if !added && sameCode(c.Path, c.Old.Data, c.New.Data) {
+			j.find("layout", c.Path, 0, "", "", c.Path)
+			return
+		}
+		line, was, is := 0, "", ""
+		if !added {
+			line, was, is = textDifference(string(c.Old.Data), string(c.New.Data))
+		}
+		j.find(pick("install-added", "install-changed"), c.Path, line, was, is, c.Path)
+	default:
+		line, was, is := 0, "", ""
+		if !added {
+			line, was, is = textDifference(string(c.Old.Data), string(c.New.Data))
+		}
+		j.find(pick("file-added", "file-changed"), c.Path, line, was, is, c.Path)
+	}
+}
+
+// sameCode says whether two scripts differ in layout and comments only.
+func sameCode(name string, a, b []byte) bool {
+	x, err1 := pkgbuild.Parse(name, a)
+	y, err2 := pkgbuild.Parse(name, b)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	return formOf(x.Tree().Stmts, true) == formOf(y.Tree().Stmts, true)
+}
+
+// textDifference is the first line that differs, and the first lines that went and came.
+func textDifference(a, b string) (line int, was, is string) {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	i := 0
+	for i < len(x) && i < len(y) && x[i] == y[i] {
+		i++
+	}
+	x, y = x[i:], y[i:]
+	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	return i + 1, strings.Join(x[:min(len(x), 10)], "\n"), strings.Join(y[:min(len(y), 10)], "\n")
+}
+
+// ownKeys are the settings that caur writes itself when it bumps a package.
+var ownKeys = []string{"CI_PACKAGE_BUMP", "CI_GIT_COMMIT", "CI_PKGREL", "CI_PKGBUILD_TIMESTAMP"}
+
+// changedOwn judges .CI: only a rebuild may pass, everything else runs in the pipeline.
+func (j *judging) changedOwn(c pkgdir.Change) {
+	if c.Path == ".CI/config" && c.New != nil && c.New.Kind == pkgdir.Regular && (c.Old == nil || c.Old.Kind == pkgdir.Regular) {
+		var before []byte
+		if c.Old != nil {
+			before = c.Old.Data
+		}
+		a, b := conf.Parse(c.Path, before), conf.Parse(c.Path, c.New.Data)
+		for _, key := range ownKeys {
+			a.Delete(key)
+			b.Delete(key)
+		}
+		if slices.Equal(settings(a), settings(b)) {
+			j.find("ci-bump", c.Path, 0, "", "", "")
+			return
+		}
+	}
+	j.find("ci-files", c.Path, 0, "", "", path.Base(c.Path))
+}
+
+func settings(f *conf.File) (out []string) {
+	for _, key := range f.Keys() {
+		value, _ := f.Get(key)
+		out = append(out, key+"="+value)
+	}
+	slices.Sort(out)
+	return out
+}
