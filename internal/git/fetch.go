@@ -23,7 +23,8 @@ const keepRefs = 32
 // hash that is already there costs no connection. Servers that give only the heads of branches are asked for more and
 // more history until the commit is there.
 //
-// The error is ErrNotFound when the remote has no such commit or branch, ErrAuth, ErrUnreachable, or another.
+// The error is ErrNotFound when the remote has no such branch, ErrNoCommit when it has no such commit (yet), ErrAuth,
+// ErrUnreachable, or another.
 func FetchCommit(ctx context.Context, cacheDir, url, commitOrBranch string) (sha string, err error) {
 	f := fetcher{dir: cacheDir}
 	f.url, f.secrets = separate(url)
@@ -148,7 +149,11 @@ func (f fetcher) fetchHash(ctx context.Context, sha string) error {
 		return first
 	}
 	const heads = "refs/heads/*:refs/caur/heads/*"
-	for _, options := range [][]string{{"--depth=50"}, {"--depth=1000"}, {"--depth=2147483647"}, nil} {
+	steps := [][]string{{"--depth=50"}, {"--depth=1000"}, {"--depth=2147483647"}, nil}
+	if strings.Contains(first.Error(), "not our ref") {
+		steps = steps[:1] // the server would give it and has it not: perhaps it is about to be pushed
+	}
+	for _, options := range steps {
 		err := f.fetchFrom(ctx, options, heads)
 		if f.has(ctx, sha) {
 			return nil
@@ -157,7 +162,7 @@ func (f fetcher) fetchHash(ctx context.Context, sha string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("commit %s in %s: %w: no branch has it: %w", sha, f.url, ErrNotFound, first)
+	return fmt.Errorf("commit %s in %s: %w: no branch has it: %w", sha, f.url, ErrNoCommit, first)
 }
 
 // keep makes the commit reachable under a name that sorts by time, and lets go of older ones.

@@ -31,6 +31,8 @@ var (
 	ErrAuth = errors.New("the remote refuses the credentials")
 	// ErrNotFound is a repository, branch, commit or directory that is not there.
 	ErrNotFound = errors.New("not found")
+	// ErrNoCommit is an ErrNotFound that may pass: a commit that the remote has not, or not yet.
+	ErrNoCommit = fmt.Errorf("no such commit: %w", ErrNotFound)
 )
 
 // Run runs git with args in the repository.

@@ -386,3 +386,40 @@ func TestNothingIsClaimedBeforeTheDatabaseRoleHasSpoken(t *testing.T) {
 	<-ran
 	v.wantEnd("caur-greeting", queue.AlreadyBuilt, "")
 }
+
+func TestACommitThatComesAfterItsJobIsWaitedFor(t *testing.T) {
+	v := newSite(t)
+	v.advertise(nil)
+	v.run(&scripted{play: func(context.Context, container.Spec, io.Writer) (int, error) { return 13, nil }})
+	v.source.Write("caur-greeting/more", "x")
+	job := v.job("caur-greeting")
+	job.SourceCommit = v.source.Commit("chore(update): caur-greeting") // here only: the origin does not have it
+	v.enqueue(job)
+	for !strings.Contains(v.partOfLog("caur-greeting"), "trying again") {
+		if v.ctx.Err() != nil {
+			t.Fatal("the builder never noticed")
+		}
+	}
+	v.source.Origin()
+	v.wantEnd("caur-greeting", queue.AlreadyBuilt, "")
+}
+
+// partOfLog waits for the log of a package to grow, and gives what there is.
+func (v *site) partOfLog(pkgbase string) string {
+	v.t.Helper()
+	key, err := v.logs.Newest(v.ctx, pkgbase)
+	if err != nil {
+		return "" // not begun
+	}
+	follower, err := v.logs.Follow(v.ctx, key, 0)
+	if err != nil {
+		return ""
+	}
+	defer follower.Close()
+	text := make([]byte, 64<<10)
+	n, err := io.ReadAtLeast(follower, text, 200)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return ""
+	}
+	return string(text[:n])
+}

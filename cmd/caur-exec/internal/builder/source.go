@@ -27,7 +27,9 @@ func (j *job) fetch(ctx context.Context, source queue.SourceRepo) error {
 		tryCtx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("it took longer than %v", fetchLimit))
 		j.commit, err = git.FetchCommit(tryCtx, cache, source.URL, job.SourceCommit)
 		cancel()
-		if err == nil || errors.Is(err, git.ErrNotFound) || errors.Is(err, git.ErrAuth) || try == fetchTries || ctx.Err() != nil {
+		// A job may be faster than the push of its commit: on-schedule enqueues before it pushes, so that nothing is lost.
+		final := errors.Is(err, git.ErrNotFound) && !errors.Is(err, git.ErrNoCommit) || errors.Is(err, git.ErrAuth)
+		if err == nil || final || try == fetchTries || ctx.Err() != nil {
 			break
 		}
 		fmt.Fprintf(j.out, "==> caur: source repo %s: %v; trying again\n", job.SourceRepo, err)
