@@ -3,9 +3,15 @@ package candidates
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/caur-build/caur/cmd/caur-ci/internal/download"
+	"github.com/caur-build/caur/cmd/caur-ci/internal/upstream"
+	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/internal/settings"
+	"github.com/caur-build/caur/pkg/srcinfo"
 	"github.com/caur-build/caur/pkg/state"
 )
 
@@ -18,6 +24,10 @@ type GitLabOptions struct {
 }
 
 // GitLab finds the newest tag of packages whose source is a GitLab project (pipeline.md section 5.2).
+//
+// The newest is the highest by pacman's order of what pkgver becomes (see pkgverOf), a version before a release
+// included, as today. A tag that is older than pkgver changes nothing: upstream took a tag back. Checksums of the source
+// that is pointed at the new commit's archive are made anew by downloading it; SKIP stays.
 type GitLab struct{ o GitLabOptions }
 
 // NewGitLab makes the source.
@@ -33,4 +43,85 @@ func (*GitLab) Wants(p *Package) bool { return p.Config.Source.Kind == state.Sou
 func (*GitLab) Prepare(context.Context, []*Package) error { return nil }
 
 // Check compares the newest tag with pkgver.
-func (g *GitLab) Check(context.Context, *Draft) error { return errors.New("not there yet") }
+func (g *GitLab) Check(ctx context.Context, d *Draft) error {
+	p := d.Package
+	if p.Info == nil {
+		return errors.New("there is no .SRCINFO to compare the newest tag with: make one with makepkg --printsrcinfo")
+	}
+	at := p.Config.Source
+	var token settings.Secret
+	if g.o.TokenHost != "" && strings.EqualFold(strings.TrimSuffix(g.o.TokenHost, "/"), at.Host) {
+		token = g.o.Token
+	}
+	tags, err := upstream.GitLabTags(ctx, g.o.Web, at.Host, at.Project, token)
+	if err != nil {
+		return fmt.Errorf("tags of %s: %w", at, err)
+	}
+	tag, pkgver := newestTag(tags)
+	switch {
+	case tag == nil:
+		return fmt.Errorf("none of the %d tags of %s can be a pkgver", len(tags), at)
+	case tag.Name == p.Info.Pkgver || pkgver == p.Info.Pkgver:
+		return nil
+	case srcinfo.Vercmp(pkgver, p.Info.Pkgver) < 0:
+		d.Note(SourceGitLab, "the newest tag %s is older than pkgver %s: nothing is changed", tag.Name, p.Info.Pkgver)
+		return nil
+	}
+	return g.update(ctx, d, tag, pkgver)
+}
+
+func (g *GitLab) update(ctx context.Context, d *Draft, tag *upstream.GitLabTag, pkgver string) error {
+	files, err := d.Files(ctx)
+	if err != nil {
+		return err
+	}
+	recipe, err := parseRecipe(files)
+	if err != nil {
+		return err
+	}
+	edit := VersionEdit{Pkgver: pkgver, Pkgrel: "1", Commit: pinned(recipe, tag.Commit.ID)}
+	if edit.Sources, err = g.sources(recipe, d.Package.Config.Source.Host, tag); err != nil {
+		return fmt.Errorf("update to %s: %w", tag.Name, err)
+	}
+	next, err := newVersion(ctx, g.o.Web, files, edit)
+	if err != nil {
+		return fmt.Errorf("update to %s: %w", tag.Name, err)
+	}
+	d.Change(SourceGitLab, d.Package.Info.Version()+" → "+versionOf(next), next)
+	return nil
+}
+
+// newestTag gives the tag with the highest pkgver; of equal ones the first, which is GitLab's choice.
+func newestTag(tags []upstream.GitLabTag) (best *upstream.GitLabTag, pkgver string) {
+	for i := range tags {
+		v, err := pkgverOf(tags[i].Name)
+		if err == nil && (best == nil || srcinfo.Vercmp(v, pkgver) > 0) {
+			best, pkgver = &tags[i], v
+		}
+	}
+	return best, pkgver
+}
+
+var fullCommit = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// sources points the first source that is an archive of the project at the archive of the tag's commit.
+func (*GitLab) sources(recipe *pkgbuild.Static, host string, tag *upstream.GitLabTag) (map[string]string, error) {
+	project, _, found := strings.Cut(tag.Commit.WebURL, "/-/commit/")
+	if !found || !strings.HasPrefix(project, host+"/") || !fullCommit.MatchString(tag.Commit.ID) {
+		return nil, fmt.Errorf("GitLab names no commit of the tag: %q at %q", tag.Commit.ID, download.Clean(tag.Commit.WebURL))
+	}
+	archive := project + "/-/archive"
+	name := project[strings.LastIndexByte(project, '/')+1:]
+	for _, entry := range recipe.Get("source").Items {
+		before, address, renamed := strings.Cut(entry, "::")
+		if !renamed {
+			before, address = "", entry
+		} else {
+			before += "::"
+		}
+		if strings.HasPrefix(address, archive+"/") {
+			return map[string]string{entry: before + archive + "/" + tag.Commit.ID + "/" + name + "-" + tag.Commit.ID + ".tar.gz"}, nil
+		}
+	}
+	return nil, nil
+}
