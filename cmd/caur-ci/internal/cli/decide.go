@@ -46,7 +46,7 @@ type decision struct {
 	verdict  *review.Verdict // nil where no content changes
 	signals  review.Signals
 	decided  review.Decision
-	request  string          // URL of the request
+	request  string // URL of the request
 	draft    *candidates.Draft
 }
 

@@ -22,7 +22,10 @@ import (
 type loaded struct {
 	packages []*candidates.Package // sorted by pkgbase
 	faults   []packageFault        // packages whose settings are wrong: they are reported, not checked
+	hooks    map[string]bool       // packages with a .CI/update.sh
 }
+
+func (l *loaded) hasHook(pkgbase string) bool { return l.hooks[pkgbase] }
 
 type packageFault struct {
 	pkgbase string
@@ -38,9 +41,9 @@ func (a *app) loadPackages(ctx context.Context, c *catalog, m *memory, names []s
 	for _, text := range warnings {
 		a.warnf("%s", text)
 	}
-	paths := make([]string, len(names))
+	paths, hooks := make([]string, len(names)), make([]string, len(names))
 	for i, name := range names {
-		paths[i] = name + "/.CI/config"
+		paths[i], hooks[i] = name+"/.CI/config", name+"/.CI/update.sh"
 	}
 	configs := make([]*state.PackageConfig, len(names))
 	faults := make([]error, len(names))
@@ -51,12 +54,23 @@ func (a *app) loadPackages(ctx context.Context, c *catalog, m *memory, names []s
 	if err != nil {
 		return nil, err
 	}
+	hooked := make([]bool, len(names))
+	err = c.files.Read(ctx, hooks, func(i int, _ []byte) error {
+		hooked[i] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	read := onePerTime(c.files)
-	l := &loaded{packages: make([]*candidates.Package, 0, len(names))}
+	l := &loaded{packages: make([]*candidates.Package, 0, len(names)), hooks: map[string]bool{}}
 	for i, name := range names {
 		if faults[i] != nil {
 			l.faults = append(l.faults, packageFault{name, faults[i]})
 			continue
+		}
+		if hooked[i] {
+			l.hooks[name] = true
 		}
 		if configs[i] == nil {
 			configs[i] = &state.PackageConfig{ExtraTimeout: 1}
@@ -111,20 +125,22 @@ func (a *app) chosen(c *catalog, args []string) ([]string, error) {
 
 // rootFiles are files of the repository itself that a run reads.
 type rootFiles struct {
-	trusted  []string  // .ci/aur-maintainers
-	aurState time.Time // .ci/aur-state, the zero time when it is not there
-	rawState []byte
-	editor   map[string][]byte // .editorconfig
+	trusted   []string  // .ci/aur-maintainers
+	aurState  time.Time // .ci/aur-state, the zero time when it is not there
+	rawState  []byte
+	editor    []byte // .editorconfig
+	gitIgnore []byte // .gitignore
 }
 
 const (
 	maintainersFile = ".ci/aur-maintainers"
 	aurStateFile    = ".ci/aur-state"
 	editorFile      = ".editorconfig"
+	ignoreFile      = ".gitignore"
 )
 
 func (a *app) readRootFiles(ctx context.Context, files gitrepo.Files) (*rootFiles, error) {
-	paths := []string{maintainersFile, aurStateFile, editorFile}
+	paths := []string{maintainersFile, aurStateFile, editorFile, ignoreFile}
 	contents := make([][]byte, len(paths))
 	err := files.Read(ctx, paths, func(i int, data []byte) error {
 		contents[i] = slices.Clone(data)
@@ -133,15 +149,12 @@ func (a *app) readRootFiles(ctx context.Context, files gitrepo.Files) (*rootFile
 	if err != nil {
 		return nil, err
 	}
-	r := &rootFiles{rawState: contents[1], editor: map[string][]byte{}}
+	r := &rootFiles{rawState: contents[1], editor: contents[2], gitIgnore: contents[3]}
 	for line := range strings.Lines(string(contents[0])) {
 		name, _, _ := strings.Cut(line, "#")
 		if name = strings.TrimSpace(name); name != "" {
 			r.trusted = append(r.trusted, name)
 		}
-	}
-	if contents[2] != nil {
-		r.editor[editorFile] = contents[2]
 	}
 	if contents[1] != nil {
 		if r.aurState, err = unixTime(string(contents[1])); err != nil {

@@ -239,7 +239,8 @@ func (a *app) findUpdates(ctx context.Context, cfg *state.RepoConfig, c *catalog
 		return nil, fmt.Errorf("make a folder for what is fetched: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	up, err := a.newUpstreams(ctx, cfg, root, m, scratch, o)
+	whole := len(names) == len(c.names)
+	up, err := a.newUpstreams(ctx, cfg, root, m, l, whole, scratch, o)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,10 @@ func (a *app) findUpdates(ctx context.Context, cfg *state.RepoConfig, c *catalog
 	if err != nil {
 		return nil, err
 	}
-	f := &findings{asked: asked, root: root, versions: up.versions(len(names) == len(c.names)), aurTaken: up.aurTaken()}
+	for _, text := range up.aur.Warnings() {
+		a.warnf("%s", text)
+	}
+	f := &findings{asked: asked, root: root, versions: up.versions(whole), aurTaken: up.aurTaken()}
 	j := judge{cfg: cfg, trusted: root.trusted, now: time.Now()}
 	for _, outcome := range found {
 		d, err := j.decide(ctx, outcome)

@@ -98,7 +98,6 @@ func (r *updateReport) print(w io.Writer, streams *command.IO) error {
 	var b strings.Builder
 	if len(r.Packages) > 0 {
 		b.WriteString(r.table(streams))
-		b.WriteByte('\n')
 	}
 	for _, s := range r.Sources {
 		if s.Error != "" {
@@ -132,7 +131,11 @@ func (r *updateReport) table(streams *command.IO) string {
 			}
 		}
 	}
-	return t.Render()
+	var b strings.Builder
+	for line := range strings.Lines(t.Render()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return b.String()
 }
 
 func (p packageReport) row(color bool) table.Row {
