@@ -1,0 +1,111 @@
+package testenv
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// data is an argument of git fast-import(1).
+func data(s string) string { return fmt.Sprintf("data %d\n%s\n", len(s), s) }
+
+// feed is Git with text on standard input.
+func (g *GitRepo) feed(input string, args ...string) string {
+	g.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = g.Dir, g.env
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		g.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+// Push makes the newest commit of pkgbases, in the mirror: their files by path. A file whose content begins with
+// "symlink " is a link to the rest.
+func (a *AUR) Push(commits ...AURCommit) {
+	a.t.Helper()
+	var stream strings.Builder
+	for _, c := range commits {
+		author := c.Author
+		if author == "" {
+			author = "Ann Author <ann@example.org>"
+		}
+		subject := c.Subject
+		if subject == "" {
+			subject = "update"
+		}
+		fmt.Fprintf(&stream, "commit refs/heads/%s\nauthor %s %d +0000\ncommitter %s %d +0000\n%sdeleteall\n",
+			c.Pkgbase, author, c.Time, author, c.Time, data(subject))
+		paths := make([]string, 0, len(c.Files))
+		for path := range c.Files {
+			paths = append(paths, path)
+		}
+		slices.Sort(paths)
+		for _, path := range paths {
+			mode, content := "100644", c.Files[path]
+			if target, is := strings.CutPrefix(content, "symlink "); is {
+				mode, content = "120000", target
+			}
+			fmt.Fprintf(&stream, "M %s inline %s\n%s", mode, path, data(content))
+		}
+	}
+	a.repo.feed(stream.String(), "--git-dir="+a.mirror(), "fast-import", "--quiet", "--force")
+}
+
+// AURCommit is a commit of Push.
+type AURCommit struct {
+	Pkgbase string
+	Files   map[string]string
+	Author  string // NAME <MAIL>
+	Subject string
+	Time    int64 // in seconds since 1970
+}
+
+// PushTree makes a commit with a tree of one file whose name git itself would not let pass: "../x", ".git".
+func (a *AUR) PushTree(pkgbase, name, content string) {
+	a.t.Helper()
+	git := "--git-dir=" + a.mirror()
+	blob := a.repo.feed(content, git, "hash-object", "-w", "--stdin")
+	id, err := hex.DecodeString(blob)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	tree := a.repo.feed("100644 "+name+"\x00"+string(id), git, "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+	commit := a.repo.feed("hostile", git, "commit-tree", tree)
+	a.repo.Git(git, "update-ref", "refs/heads/"+pkgbase, commit)
+}
+
+// Head is the newest commit of a pkgbase in the mirror.
+func (a *AUR) Head(pkgbase string) string {
+	return a.repo.Git("--git-dir="+a.mirror(), "rev-parse", "refs/heads/"+pkgbase)
+}
+
+// Lag moves the branch of a pkgbase to where it was before its newest commit, or away when there was none: the mirror
+// has not seen the newest one yet. The AUR's own repository, which Direct makes, has it.
+func (a *AUR) Lag(pkgbase string) {
+	a.t.Helper()
+	git := "--git-dir=" + a.mirror()
+	if a.repo.Git(git, "rev-list", "--count", "refs/heads/"+pkgbase) == "1" {
+		a.repo.Git(git, "update-ref", "-d", "refs/heads/"+pkgbase)
+		return
+	}
+	a.repo.Git(git, "update-ref", "refs/heads/"+pkgbase, "refs/heads/"+pkgbase+"^")
+}
+
+// Direct makes the AUR's own repository of a pkgbase, with what the mirror has now.
+func (a *AUR) Direct(pkgbase string) {
+	a.t.Helper()
+	bare := filepath.Join(a.Git.Dir, "aur", pkgbase+".git")
+	if _, err := os.Stat(bare); err != nil {
+		a.repo.Git("init", "-q", "--bare", "--template=", "-b", "master", bare)
+	}
+	a.repo.Git("--git-dir="+bare, "fetch", "-q", a.mirror(), "+refs/heads/"+pkgbase+":refs/heads/master")
+}
+
+func (a *AUR) mirror() string { return filepath.Join(a.Git.Dir, "mirror.git") }
