@@ -234,7 +234,7 @@ func (e *evaluator) eval(cmd *syntax.CallExpr, args []*syntax.Word) flow {
 	}
 	code := []byte(strings.Join(parts, " "))
 	tree, err := parseTree("eval", code)
-	if err != nil || e.calls >= maxCalls || checkBytes("eval", code) != nil || !e.spend(len(code)) {
+	if err != nil || e.calls >= maxCalls || checkBytes("eval", code) != nil || !e.spend(8*len(code)) {
 		e.lose(why)
 		return flowNext
 	}
