@@ -18,7 +18,7 @@ import (
 // GitLabOptions of NewGitLab.
 type GitLabOptions struct {
 	Web *download.Client
-	// Token is sent to TokenHost (https://HOST[:PORT]) and to no other server. Both may be empty: public projects need none.
+	// Token is sent to https://TokenHost (HOST[:PORT]) and to no other server. Both may be empty: public projects need none.
 	Token     settings.Secret
 	TokenHost string
 }
@@ -50,7 +50,7 @@ func (g *GitLab) Check(ctx context.Context, d *Draft) error {
 	}
 	at := p.Config.Source
 	var token settings.Secret
-	if g.o.TokenHost != "" && strings.EqualFold(strings.TrimSuffix(g.o.TokenHost, "/"), at.Host) {
+	if strings.EqualFold("https://"+g.o.TokenHost, at.Host) {
 		token = g.o.Token
 	}
 	tags, err := upstream.GitLabTags(ctx, g.o.Web, at.Host, at.Project, token)
