@@ -1,8 +1,12 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -17,17 +21,33 @@ func (f *forgeHost) git(args ...string) (string, error) {
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
-// heads gives the branches and their newest commits.
+// heads gives the branches and their newest commits. It reads git's files, as it is asked for at every request.
 func (f *forgeHost) heads() map[string]string {
-	out, err := f.git("for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
-	if err != nil {
-		f.t.Errorf("git for-each-ref in %s: %v", f.Dir, err)
-	}
 	heads := map[string]string{}
-	for line := range strings.Lines(out) {
-		if sha, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			heads[name] = sha
+	packed, err := os.ReadFile(filepath.Join(f.Dir, "packed-refs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.t.Errorf("branches: %v", err)
+	}
+	for line := range strings.Lines(string(packed)) {
+		if sha, ref, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(ref, "refs/heads/") {
+			heads[strings.TrimPrefix(ref, "refs/heads/")] = sha
 		}
+	}
+	loose := filepath.Join(f.Dir, "refs", "heads")
+	err = filepath.WalkDir(loose, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, ".lock") {
+			return err
+		}
+		sha, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		name, _ := filepath.Rel(loose, path)
+		heads[name] = strings.TrimSpace(string(sha))
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.t.Errorf("branches: %v", err)
 	}
 	return heads
 }

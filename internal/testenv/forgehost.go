@@ -234,7 +234,6 @@ func (f *forgeHost) add(m MergeRequest) *MergeRequest {
 	}
 	m.Updated = m.Created
 	f.requests[m.Number] = &m
-	f.follow()
 	return &m
 }
 

@@ -207,7 +207,8 @@ func (g *GitHub) create(w http.ResponseWriter, r *http.Request) {
 	default:
 		author, _ := g.writer()
 		m := g.add(MergeRequest{
-			Branch: in.Head, Target: in.Base, Title: in.Title, Body: in.Body, Author: author, Collaboration: in.Modify != nil && *in.Modify,
+			Branch: in.Head, Target: in.Base, Title: in.Title, Body: in.Body, Author: author, HeadSHA: heads[in.Head],
+			Collaboration: in.Modify != nil && *in.Modify,
 		})
 		respond(w, http.StatusCreated, g.json(m))
 	}

@@ -180,7 +180,8 @@ func (g *GitLab) create(w http.ResponseWriter, r *http.Request) {
 	default:
 		m := g.add(MergeRequest{
 			Branch: in.SourceBranch, Target: in.TargetBranch, Title: in.Title, Body: in.Description, Author: g.user,
-			Labels: splitLabels(in.Labels), RemoveBranch: in.RemoveSourceBranch != nil && *in.RemoveSourceBranch,
+			HeadSHA: heads[in.SourceBranch],
+			Labels:  splitLabels(in.Labels), RemoveBranch: in.RemoveSourceBranch != nil && *in.RemoveSourceBranch,
 			Collaboration: in.AllowCollaboration != nil && *in.AllowCollaboration,
 		})
 		if in.AssigneeID != nil {

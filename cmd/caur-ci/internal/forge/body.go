@@ -28,7 +28,7 @@ func cut(text string, limit int) string {
 		next.read(line)
 		closing := next.closing()
 		if end+len(line)+len(closing) > room {
-			if end == 0 { // a single line that is too long
+			if end == 0 && closing == "" { // a single line that is too long
 				return cutLine(text, room) + cutMarker
 			}
 			break
