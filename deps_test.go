@@ -82,6 +82,23 @@ func TestImportRules(t *testing.T) {
 		},
 		{reason: "only cli joins the stages", from: "cmd/caur-ci/internal/plan", links: []string{"cmd/caur-ci/internal/cli"}},
 		{
+			reason: "a later stage takes the value of the stage before: candidates → review → commit, forge, plan, never the reverse",
+			from:   "cmd/caur-ci/internal/candidates",
+			links: []string{"cmd/caur-ci/internal/review", "cmd/caur-ci/internal/commit", "cmd/caur-ci/internal/forge",
+				"cmd/caur-ci/internal/plan", "cmd/caur-ci/internal/cli", "pkg/queue"},
+		},
+		{
+			reason: "a review is a pure function: no network, no files, no git, no child process",
+			from:   "cmd/caur-ci/internal/review",
+			links: []string{"net/http", "os/exec", "github.com/go-git", "internal/git", "internal/childproc",
+				"cmd/caur-ci/internal/forge", "cmd/caur-ci/internal/commit", "cmd/caur-ci/internal/candidates"},
+		},
+		{
+			reason:  "the client library of GitLab is deprecated: it stays in one file, where a change of import is all it takes",
+			from:    "cmd/caur-ci/internal/cli",
+			imports: []string{"github.com/xanzy/go-gitlab", "github.com/google/go-github"},
+		},
+		{
 			reason: "what runs inside a build container holds no queue, no keys and no web server",
 			from:   "cmd/caur-exec/internal/makepkg",
 			links:  []string{"pkg/queue", "github.com/redis", "net/http/pprof", "cmd/caur-exec/internal/publish", "cmd/caur-exec/internal/web"},
