@@ -94,7 +94,7 @@ func (p *pattern) findAll(text string) ([]candidate, error) {
 }
 
 // maxCandidates bounds what a page can make us sort.
-const maxCandidates = 200_000
+const maxCandidates = 50_000
 
 // template is a to_pattern: text and groups in turn.
 type template []part

@@ -214,6 +214,11 @@ func Supports(e Entry) error {
 	if err == nil && (e.Source() == "regex" || e.Source() == "httpheader") {
 		_, err = e.pattern("regex")
 	}
+	if encoding, _ := e.text("encoding"); err == nil && e.Source() == "regex" {
+		if _, bad := decode(nil, encoding); bad != nil {
+			err = unsupported("encoding = %q", encoding)
+		}
+	}
 	var no *UnsupportedError
 	if errors.As(err, &no) {
 		return err
