@@ -353,9 +353,9 @@ func (a *app) printSrcinfos(o srcinfoOptions, reports []srcinfoReport) error {
 		}
 	case o.check:
 		for _, r := range reports {
-			out.WriteString(r.Diff)
+			a.colorDiff(&out, r.Diff)
 			if r.Status == srcinfoMissing {
-				fmt.Fprintf(&out, "%s/.SRCINFO is missing\n", r.Package)
+				fmt.Fprintf(&out, "%s/.SRCINFO is missing\n", command.Sanitize(r.Package))
 			}
 		}
 	case !o.write:
@@ -367,7 +367,7 @@ func (a *app) printSrcinfos(o srcinfoOptions, reports []srcinfoReport) error {
 		}
 	}
 	text := out.String()
-	if a.io.OutTTY || o.check {
+	if a.io.OutTTY && !o.check { // the diff is harmless already
 		text = command.Sanitize(text)
 	}
 	_, err := io.WriteString(a.io.Out, text)
