@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"crypto/sha256"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -40,6 +41,9 @@ func cut(text string, limit int) string {
 
 // cutLine cuts between two characters.
 func cutLine(text string, room int) string {
+	if len(text) <= room {
+		return text
+	}
 	room = max(room, 0)
 	for room > 0 && !utf8.RuneStart(text[room]) {
 		room--
@@ -105,8 +109,14 @@ func withoutQuickActions(text string) string {
 	return quickAction.ReplaceAllString(text, `$1\/$2`)
 }
 
-// sameText compares texts as they come back from a forge, which changes the ends of lines and of the text.
-func sameText(a, b string) bool {
-	normal := func(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
-	return normal(a) == normal(b)
+// normalText undoes what a forge or an editor in a browser does to a text: other ends of lines and of the text.
+func normalText(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
+
+// maxBodyKept is how much of a description stays in memory.
+const maxBodyKept = 4 << 10
+
+// setBody keeps of a description what is needed of it.
+func (r *Request) setBody(body string) {
+	r.bodySum = sha256.Sum256([]byte(normalText(body)))
+	r.Body = strings.Clone(cutLine(body, maxBodyKept)) // the clone lets go of the rest
 }

@@ -3,6 +3,7 @@ package forge
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -85,23 +86,15 @@ func (d *desk) Upsert(ctx context.Context, p Proposal) (Request, error) {
 		return Request{}, fmt.Errorf("a review request needs a branch %s*, a target and a title", BranchPrefix)
 	}
 	p.Body = cut(d.shape(p.Body), d.bodyLimit())
-	r, err := d.ensure(ctx, p)
-	if err != nil {
-		return Request{}, err
+	r, err := d.bring(ctx, p)
+	if r.closed { // by somebody, since we looked: the branch was pushed for a new one
+		d.forget(r.Number)
+		r, err = d.bring(ctx, p)
 	}
-	var problems []error
-	if c := difference(r, p); !c.empty() {
-		edited, err := d.edit(ctx, r, c)
-		switch {
-		case err != nil:
-			problems = append(problems, fmt.Errorf("update request %d: %w", r.Number, err))
-		case edited.closed: // by somebody, since we looked: the branch was pushed for a new one
-			d.forget(r.Number)
-			return d.Upsert(ctx, p)
-		default:
-			r = edited
-		}
+	if r.Number == 0 || r.closed {
+		return Request{}, errors.Join(err, closedTwice(r))
 	}
+	problems := []error{err}
 	if p.HeadSHA != "" {
 		r.HeadSHA = p.HeadSHA // the forge may not have seen the push yet
 	}
@@ -110,6 +103,31 @@ func (d *desk) Upsert(ctx context.Context, p Proposal) (Request, error) {
 		problems = append(problems, fmt.Errorf("discuss the findings in request %d: %w", r.Number, err))
 	}
 	return r, errors.Join(problems...)
+}
+
+func closedTwice(r Request) error {
+	if !r.closed {
+		return nil
+	}
+	return fmt.Errorf("request %d was closed while it was updated", r.Number)
+}
+
+// bring finds or opens the request of the branch and makes it say what p says. With an error, the request may be there, but
+// not as it should be.
+func (d *desk) bring(ctx context.Context, p Proposal) (Request, error) {
+	r, err := d.ensure(ctx, p)
+	if err != nil {
+		return Request{}, err
+	}
+	c := difference(r, p)
+	if c.empty() {
+		return r, nil
+	}
+	edited, err := d.edit(ctx, r, c)
+	if err != nil {
+		return r, fmt.Errorf("update request %d: %w", r.Number, err)
+	}
+	return edited, nil
 }
 
 // ensure gives the open request of the branch, and opens one where there is none.
@@ -177,11 +195,11 @@ func (d *desk) forget(number int) {
 // difference says what is to be written so that r says what p says; what people did stays.
 func difference(r Request, p Proposal) change {
 	var c change
-	if prefix := draftPrefix(r.Title); !sameText(r.Title[len(prefix):], p.Title) {
+	if prefix := draftPrefix(r.Title); normalText(r.Title[len(prefix):]) != normalText(p.Title) {
 		title := prefix + p.Title
 		c.title = &title
 	}
-	if !sameText(r.Body, p.Body) {
+	if r.bodySum != sha256.Sum256([]byte(normalText(p.Body))) {
 		c.body = &p.Body
 	}
 	if r.Target != p.Target {

@@ -48,7 +48,7 @@ type Request struct {
 	Branch    string    `json:"branch"`
 	Target    string    `json:"target"`
 	Title     string    `json:"title"`
-	Body      string    `json:"-"`
+	Body      string    `json:"-"` // the beginning of the description, at most 4 KiB: the list of thousands is in memory
 	URL       string    `json:"url"`
 	HeadSHA   string    `json:"head"`
 	Labels    []string  `json:"labels"`
@@ -56,7 +56,8 @@ type Request struct {
 	Created   time.Time `json:"created"`
 	Updated   time.Time `json:"updated"`
 
-	closed bool // by somebody else, since it was listed
+	bodySum [32]byte // of the whole description
+	closed  bool     // by somebody else, since it was listed
 }
 
 // Proposal is what a request should say.

@@ -85,10 +85,11 @@ func (g *gitHub) pages(opt *github.ListOptions, get func() (*github.Response, er
 
 func gitHubRequest(p *github.PullRequest) Request {
 	r := Request{
-		Number: p.GetNumber(), Branch: p.GetHead().GetRef(), Target: p.GetBase().GetRef(), Title: p.GetTitle(), Body: p.GetBody(),
+		Number: p.GetNumber(), Branch: p.GetHead().GetRef(), Target: p.GetBase().GetRef(), Title: p.GetTitle(),
 		URL: p.GetHTMLURL(), HeadSHA: p.GetHead().GetSHA(), Created: p.GetCreatedAt().Time, Updated: p.GetUpdatedAt().Time,
 		closed: p.GetState() != "open",
 	}
+	r.setBody(p.GetBody())
 	for _, label := range p.Labels {
 		r.Labels = append(r.Labels, label.GetName())
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/xanzy/go-gitlab"
 )
 
-// gitLabBody is the largest description, in characters.
-const gitLabBody = 1 << 20
+// gitLabBody is the largest description that we write. GitLab takes 1 MiB, but lists a hundred of them in one answer.
+const gitLabBody = 256 << 10
 
 // versionTries is how often a new commit is looked for, versionWait apart: GitLab digests a push in the background.
 const (
@@ -93,9 +93,10 @@ func everyPage[T any](ctx context.Context, get func(...gitlab.RequestOptionFunc)
 
 func gitLabRequest(m *gitlab.MergeRequest) Request {
 	r := Request{
-		Number: m.IID, Branch: m.SourceBranch, Target: m.TargetBranch, Title: m.Title, Body: m.Description, URL: m.WebURL,
+		Number: m.IID, Branch: m.SourceBranch, Target: m.TargetBranch, Title: m.Title, URL: m.WebURL,
 		HeadSHA: m.SHA, Labels: slices.Clone([]string(m.Labels)), closed: m.State != "opened",
 	}
+	r.setBody(m.Description)
 	for _, user := range m.Assignees {
 		r.Assignees = append(r.Assignees, strconv.Itoa(user.ID))
 	}

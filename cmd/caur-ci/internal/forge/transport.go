@@ -24,7 +24,7 @@ const (
 	defaultTimeout = time.Minute
 
 	maxTries  = 6
-	maxAnswer = 64 << 20 // a page of 100 requests with descriptions of the largest size is less
+	maxAnswer = 128 << 20 // a page of 100 requests with the largest descriptions is less, unless each character is escaped
 	retryBase = 500 * time.Millisecond
 	retryMost = 30 * time.Second
 
