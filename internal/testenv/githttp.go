@@ -3,11 +3,11 @@ package testenv
 import (
 	"bytes"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -213,20 +213,33 @@ func (g *GitHTTP) Stop() {
 	g.server.Close()
 }
 
-// Repos gives a directory with bare repositories NAME.git, each with a branch main that holds one file. They are made by
-// copying one: hundreds take a moment.
+// Repos gives a directory with bare repositories NAME.git, each with a branch main that holds one file. Their objects are
+// those of one repository beside them: hundreds take a moment.
 func Repos(t testing.TB, names ...string) (dir string, heads map[string]string) {
 	t.Helper()
-	dir = t.TempDir()
-	heads = map[string]string{}
-	env := newGitRepo(t, t.TempDir()) // its user and dates
+	dir, heads = t.TempDir(), map[string]string{}
+	g := newGitRepo(t, t.TempDir()) // its user and dates
+	var stream strings.Builder
 	for _, name := range names {
-		bare := filepath.Join(dir, name+".git")
-		env.Git("init", "-q", "--bare", "--template=", "-b", "main", bare)
-		stream := "commit refs/heads/main\ncommitter Tess Tester <tess@example.org> 1700000000 +0000\n" + data("of "+name) +
-			"M 100644 inline README\n" + data(name+"\n")
-		env.feed(stream, "--git-dir="+bare, "fast-import", "--quiet")
-		heads[name] = env.Git("--git-dir="+bare, "rev-parse", "main")
+		stream.WriteString("commit refs/heads/" + name + "\ncommitter Tess Tester <tess@example.org> 1700000000 +0000\n" + data("of "+name) +
+			"M 100644 inline README\n" + data(name+"\n"))
 	}
-	return dir, maps.Clone(heads)
+	g.feed(stream.String(), "fast-import", "--quiet")
+	for line := range strings.Lines(g.Git("for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads/")) {
+		sha, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		heads[name] = sha
+		for file, content := range map[string]string{
+			"HEAD": "ref: refs/heads/main", "config": "[core]\n\tbare = true\n\trepositoryformatversion = 0",
+			"refs/heads/main": sha, "objects/info/alternates": filepath.Join(g.Dir, ".git", "objects"),
+		} {
+			path := filepath.Join(dir, name+".git", file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir, heads
 }
