@@ -80,7 +80,7 @@ func (f fetcher) prepare(ctx context.Context) error {
 		_, err = f.git(ctx, "init", "-q", "--bare", "--template=")
 		return err
 	}
-	for _, pattern := range []string{"*.lock", "refs/caur/*.lock", "refs/caur/keep/*.lock", "objects/info/*.lock"} {
+	for _, pattern := range []string{"*.lock", "refs/caur/*.lock", "refs/caur/*/*.lock", "objects/info/*.lock"} {
 		stale, err := filepath.Glob(filepath.Join(f.dir, pattern))
 		if err != nil {
 			return err

@@ -159,7 +159,7 @@ func classify(stderr string) error {
 		}},
 		{ErrNotFound, []string{
 			"does not appear to be a git repository", "Repository not found", "couldn't find remote ref",
-			"not our ref", "fatal: repository '", "Not a valid object name", "does not exist in",
+			"not our ref", "fatal: repository '", "Not a valid object name", "does not exist in", "repository not exported",
 		}},
 		{ErrUnreachable, []string{
 			"Could not resolve host", "Failed to connect", "Connection refused", "Connection timed out", "Connection reset",
