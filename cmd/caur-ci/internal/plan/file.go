@@ -55,7 +55,12 @@ func writeFile(file string, data []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	if err := renameio.WriteFile(file, data, 0o644, renameio.WithTempDir(dir)); err != nil {
+	write := func() error { return renameio.WriteFile(file, data, 0o644, renameio.WithTempDir(dir)) }
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		// A terminal, a pipe, /dev/null: it takes the text as it is, and must not be replaced by a file.
+		write = func() error { return os.WriteFile(file, data, 0o644) }
+	}
+	if err := write(); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil

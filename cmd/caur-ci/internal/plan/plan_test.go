@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -456,5 +457,34 @@ func BenchmarkWriteAndReadOf2500Jobs(b *testing.B) {
 		if _, err := Read(file); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestAPlanDoesNotReplaceADeviceOrAPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan []byte)
+	go func() {
+		data, _ := os.ReadFile(pipe)
+		read <- data
+	}()
+	p := New("b", Options{}, nil)
+	if err := p.Write(pipe); err != nil {
+		t.Fatal(err)
+	}
+	if want, _ := p.Bytes(); !bytes.Equal(want, <-read) {
+		t.Error("the reader of the pipe got something else")
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe became %v %v", info.Mode(), err)
+	}
+	full := filepath.Join(t.TempDir(), "full")
+	if err := os.Symlink("/dev/full", full); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(full); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a full disk: %v", err)
 	}
 }
