@@ -1,5 +1,7 @@
 package forge
 
+//lint:file-ignore SA1019 the library is deprecated but wanted; nothing outside of this file knows it
+
 import (
 	"context"
 	"errors"
