@@ -189,10 +189,7 @@ func (g *GitHub) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *GitHub) create(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Title, Body, Head, Base string
-		Modify                  *bool `json:"maintainer_can_modify"`
-	}
+	var in struct{ Title, Body, Head, Base string } // maintainer_can_modify is for forks only
 	if !g.decode(w, r, &in) || !g.text(w, in.Body) {
 		return
 	}
@@ -208,7 +205,7 @@ func (g *GitHub) create(w http.ResponseWriter, r *http.Request) {
 		author, _ := g.writer()
 		m := g.add(MergeRequest{
 			Branch: in.Head, Target: in.Base, Title: in.Title, Body: in.Body, Author: author, HeadSHA: heads[in.Head],
-			Collaboration: in.Modify != nil && *in.Modify,
+			Collaboration: true,
 		})
 		respond(w, http.StatusCreated, g.json(m))
 	}

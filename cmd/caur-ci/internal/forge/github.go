@@ -99,9 +99,11 @@ func gitHubRequest(p *github.PullRequest) Request {
 	return r
 }
 
+// create leaves out maintainer_can_modify: it is true unless told otherwise, means forks only, and GitHub refuses to be told
+// that it is true for a branch of the repository itself, to which whoever may push to it may push anyway.
 func (g *gitHub) create(ctx context.Context, p Proposal) (Request, error) {
 	pull, resp, err := g.client.PullRequests.Create(ctx, g.owner, g.name, &github.NewPullRequest{
-		Title: &p.Title, Body: &p.Body, Head: &p.Branch, Base: &p.Target, MaintainerCanModify: github.Bool(true),
+		Title: &p.Title, Body: &p.Body, Head: &p.Branch, Base: &p.Target,
 	})
 	failed := g.failed(resp, err)
 	if status(failed) == http.StatusUnprocessableEntity && strings.Contains(failed.Error(), "already exists") {
