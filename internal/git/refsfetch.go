@@ -11,14 +11,22 @@ import (
 // bulkRefs is where FetchBranches keeps what it fetched, for the next fetch to build on.
 const bulkRefs = "refs/caur/bulk/"
 
+// BranchOptions of FetchBranches.
+type BranchOptions struct {
+	Proxy string // URL of an HTTP proxy, which may hold a password; "": as the environment says
+}
+
 // FetchBranches brings the newest commits of many branches, without their history, into the bare repository cacheDir in
 // one connection, and gives their hashes. All of them must exist: a remote without one of them gives nothing at all, so ask
 // Heads before. The cache is as in FetchCommit, and so are the errors.
-func FetchBranches(ctx context.Context, cacheDir, url string, branches []string) (map[string]string, error) {
+func FetchBranches(ctx context.Context, cacheDir, url string, branches []string, o BranchOptions) (map[string]string, error) {
 	if len(branches) == 0 {
 		return map[string]string{}, nil
 	}
-	f := fetcher{dir: cacheDir}
+	f := bulkFetcher{fetcher: fetcher{dir: cacheDir}}
+	if o.Proxy != "" {
+		f.env = []string{"http_proxy=" + o.Proxy, "https_proxy=" + o.Proxy, "HTTPS_PROXY=" + o.Proxy, "no_proxy=", "NO_PROXY="}
+	}
 	f.url, f.secrets = separate(url)
 	if _, _, err := remoteKind(url); err != nil {
 		return nil, fmt.Errorf("git fetch of %s: %w", shown(url), err)
@@ -46,7 +54,13 @@ func FetchBranches(ctx context.Context, cacheDir, url string, branches []string)
 	return f.fetchBranches(ctx, branches)
 }
 
-func (f fetcher) fetchBranches(ctx context.Context, branches []string) (map[string]string, error) {
+// bulkFetcher hands the proxy to git in its environment: arguments can be read by every user of the machine.
+type bulkFetcher struct {
+	fetcher
+	env []string
+}
+
+func (f bulkFetcher) fetchBranches(ctx context.Context, branches []string) (map[string]string, error) {
 	if err := f.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -78,7 +92,7 @@ func (f fetcher) fetchBranches(ctx context.Context, branches []string) (map[stri
 }
 
 // fetchMany fetches refspecs, which are too many for a command line.
-func (f fetcher) fetchMany(ctx context.Context, refspecs string, options ...string) error {
+func (f bulkFetcher) fetchMany(ctx context.Context, refspecs string, options ...string) error {
 	args := []string{
 		"-c", "fetch.unpackLimit=1", "-c", "fetch.writeCommitGraph=false",
 		"-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60", // a server that says nothing for a minute
@@ -88,7 +102,7 @@ func (f fetcher) fetchMany(ctx context.Context, refspecs string, options ...stri
 	}
 	args = append(args, "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow", "--force", "--stdin")
 	args = append(append(args, options...), "--", f.url)
-	c := command{gitDir: f.dir, dir: f.dir, args: args, secrets: f.secrets}
+	c := command{gitDir: f.dir, dir: f.dir, args: args, env: f.env, secrets: f.secrets}
 	child := c.child()
 	child.Stdin = strings.NewReader(refspecs)
 	return c.run(ctx, child)

@@ -10,7 +10,7 @@ import (
 // Meta is what the AUR says of one pkgbase, joined over its packages.
 type Meta struct {
 	Pkgbase        string
-	Pkgnames       []string // sorted
+	Pkgnames       []string // sorted; from the RPC interface only those that were asked for
 	Version        string   // [epoch:]pkgver-pkgrel
 	Maintainer     string   // "" is an orphan
 	CoMaintainers  []string // in the AUR's order
