@@ -11,6 +11,7 @@ import (
 	"github.com/caur-build/caur/cmd/caur-ci/internal/upstream"
 	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/internal/settings"
+	"github.com/caur-build/caur/pkg/pkgdir"
 	"github.com/caur-build/caur/pkg/srcinfo"
 	"github.com/caur-build/caur/pkg/state"
 )
@@ -80,7 +81,7 @@ func (g *GitLab) update(ctx context.Context, d *Draft, tag *upstream.GitLabTag, 
 		return err
 	}
 	edit := VersionEdit{Pkgver: pkgver, Pkgrel: "1", Commit: pinned(recipe, tag.Commit.ID)}
-	if edit.Sources, err = g.sources(recipe, d.Package.Config.Source.Host, tag); err != nil {
+	if edit.Sources, err = pointAt(files, recipe, edit, d.Package.Config.Source.Host, tag); err != nil {
 		return fmt.Errorf("update to %s: %w", tag.Name, err)
 	}
 	next, err := newVersion(ctx, g.o.Web, files, edit)
@@ -104,24 +105,41 @@ func newestTag(tags []upstream.GitLabTag) (best *upstream.GitLabTag, pkgver stri
 
 var fullCommit = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// sources points the first source that is an archive of the project at the archive of the tag's commit.
-func (*GitLab) sources(recipe *pkgbuild.Static, host string, tag *upstream.GitLabTag) (map[string]string, error) {
+// pointAt finds what has to be edited so that the first source that is an archive of the project is that of the tag's
+// commit. Nothing, where the new _commit or pkgver does it already, since the source is written with it.
+func pointAt(files pkgdir.Dir, before *pkgbuild.Static, edit VersionEdit, host string, tag *upstream.GitLabTag) (map[string]string, error) {
 	project, _, found := strings.Cut(tag.Commit.WebURL, "/-/commit/")
 	if !found || !strings.HasPrefix(project, host+"/") || !fullCommit.MatchString(tag.Commit.ID) {
 		return nil, fmt.Errorf("GitLab names no commit of the tag: %q at %q", tag.Commit.ID, download.Clean(tag.Commit.WebURL))
 	}
-	archive := project + "/-/archive"
-	name := project[strings.LastIndexByte(project, '/')+1:]
-	for _, entry := range recipe.Get("source").Items {
-		before, address, renamed := strings.Cut(entry, "::")
+	edited, err := EditVersion(files, edit)
+	if err != nil {
+		return nil, err
+	}
+	after, err := parseRecipe(edited)
+	if err != nil {
+		return nil, err
+	}
+	archive := project + "/-/archive/"
+	old, now := before.Get("source").Items, after.Get("source").Items
+	for i, entry := range now {
+		name, address, renamed := strings.Cut(entry, "::")
 		if !renamed {
-			before, address = "", entry
-		} else {
-			before += "::"
+			address = entry
 		}
-		if strings.HasPrefix(address, archive+"/") {
-			return map[string]string{entry: before + archive + "/" + tag.Commit.ID + "/" + name + "-" + tag.Commit.ID + ".tar.gz"}, nil
+		ref, is := strings.CutPrefix(address, archive)
+		switch {
+		case !is || i >= len(old):
+			continue
+		case strings.HasPrefix(ref, tag.Commit.ID+"/") || strings.HasPrefix(ref, tag.Name+"/"):
+			return nil, nil
 		}
+		software := project[strings.LastIndexByte(project, '/')+1:]
+		target := archive + tag.Commit.ID + "/" + software + "-" + tag.Commit.ID + ".tar.gz"
+		if renamed {
+			target = name + "::" + target
+		}
+		return map[string]string{old[i]: target}, nil
 	}
 	return nil, nil
 }
