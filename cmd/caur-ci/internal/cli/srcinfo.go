@@ -26,6 +26,7 @@ import (
 
 type srcinfoOptions struct {
 	check, write, json bool
+	sandbox            string // auto, always, never
 	packages           []string
 }
 
@@ -35,8 +36,9 @@ func (a *app) srcinfo() *cobra.Command {
 		Use:   "srcinfo [PKG… | DIR… | all]",
 		Short: "Make the .SRCINFO of a PKGBUILD without running it",
 		Long: `Prints what makepkg --printsrcinfo would print, by evaluating the static part of the PKGBUILD in the work tree: nothing in it is ever
-run. Where a value needs a command, a file or the environment, it says which one, with line and reason, and makes nothing of that
-package: run 'makepkg --printsrcinfo > .SRCINFO' for it in a container that can be thrown away.
+run on this machine. Where a value needs a command, a file or the environment, it says which one, with line and reason. Such a
+package can only be told by running makepkg in a build sandbox, which 'caur-exec srcinfo' does: it is called for packages
+that are named when CONTAINER_ENGINE or BUILDER_IMAGE says where (--sandbox always: also for 'all').
 
 Without a name it takes the PKGBUILD of the current directory. With several, each .SRCINFO has a comment with its name above it.
 
@@ -54,6 +56,9 @@ Exit status: 0 done; 1 failed, something is dynamic (without --check), or a .SRC
 			if o.check && o.write {
 				return command.Usagef("--check changes nothing and --write does: choose one")
 			}
+			if !slices.Contains([]string{sandboxAuto, sandboxAlways, sandboxNever}, o.sandbox) {
+				return command.Usagef("--sandbox %s: want auto, always or never", o.sandbox)
+			}
 			o.packages = args
 			return a.runSrcinfo(cmd.Context(), o)
 		},
@@ -61,6 +66,7 @@ Exit status: 0 done; 1 failed, something is dynamic (without --check), or a .SRC
 	cmd.Flags().BoolVar(&o.check, "check", false, "compare with the .SRCINFO that is there")
 	cmd.Flags().BoolVar(&o.write, "write", false, "write .SRCINFO where it is missing or differs")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	cmd.Flags().StringVar(&o.sandbox, "sandbox", sandboxAuto, "run makepkg in a sandbox for what is dynamic: auto, always or never")
 	return cmd
 }
 
@@ -97,15 +103,18 @@ func (a *app) runSrcinfo(ctx context.Context, o srcinfoOptions) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range reports {
 		g.Go(func() error {
 			reports[i].guarded()
-			return ctx.Err()
+			return groupCtx.Err()
 		})
 	}
 	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := a.askSandbox(ctx, o, reports); err != nil {
 		return err
 	}
 	if o.write {
@@ -231,6 +240,20 @@ func (r *srcinfoReport) make() error {
 	}
 	r.compare(info, there)
 	return nil
+}
+
+// committed reads the .SRCINFO that is there, nil when there is none.
+func (r *srcinfoReport) committed() ([]byte, error) {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // nothing is written
+	data, err := readBounded(root, ".SRCINFO")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
 }
 
 func readBounded(root *os.Root, name string) ([]byte, error) {
@@ -380,7 +403,7 @@ func (a *app) srcinfoResult(o srcinfoOptions, reports []srcinfoReport) error {
 	dynamic, repairable := 0, 0
 	for _, r := range reports {
 		n[r.Status]++
-		if len(r.Dynamic) > 0 {
+		if len(r.Dynamic) > 0 && r.Srcinfo == "" {
 			dynamic++
 		}
 		if r.Srcinfo != "" && (r.Status == srcinfoStale || r.Status == srcinfoMissing) {
@@ -395,7 +418,8 @@ func (a *app) srcinfoResult(o srcinfoOptions, reports []srcinfoReport) error {
 	if bad := n[srcinfoFailed]; bad > 0 {
 		problems = append(problems, fmt.Sprintf("%s cannot be read", count(bad, "PKGBUILD")))
 	}
-	const byMakepkg = "make it with 'makepkg --printsrcinfo > .SRCINFO' in a container that can be thrown away"
+	const byMakepkg = "make it in a container that can be thrown away, with --sandbox always where caur-exec is installed, " +
+		"or by hand with 'makepkg --printsrcinfo > .SRCINFO'"
 	if o.check && repairable > 0 {
 		problems = append(problems, fmt.Sprintf("the .SRCINFO of %s is stale or missing: repair it with 'caur-ci srcinfo --write'", count(repairable, "package")))
 	}
