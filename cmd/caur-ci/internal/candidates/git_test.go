@@ -110,7 +110,6 @@ func TestAMissingSrcinfoIsMadeOrRefused(t *testing.T) {
 }
 
 func TestHostileTreesAreRefused(t *testing.T) {
-	big := strings.Repeat("x", pkgdir.MaxBytes/2)
 	for name, c := range map[string]struct {
 		make func(*testenv.GitRepo)
 		want string
@@ -123,8 +122,6 @@ func TestHostileTreesAreRefused(t *testing.T) {
 		"no PKGBUILD": {func(g *testenv.GitRepo) { g.Remove("PKGBUILD") }, "there is no PKGBUILD"},
 		"a huge one":  {func(g *testenv.GitRepo) { g.Write("PKGBUILD", "#"+strings.Repeat("x", 5<<20)) }, "PKGBUILD"},
 		"no bash":     {func(g *testenv.GitRepo) { g.Write("PKGBUILD", "if then\n") }, "PKGBUILD:1"},
-		"too many":    {func(g *testenv.GitRepo) { manyFiles(g, pkgdir.MaxFiles+1) }, "more than the 2000 files"},
-		"too large":   {func(g *testenv.GitRepo) { g.Write("1", big+"1"); g.Write("2", big+"2") }, "larger than the 64 MiB"},
 		"a linked file": {func(g *testenv.GitRepo) {
 			g.Remove("PKGBUILD")
 			g.Git("rm", "-q", "--cached", "PKGBUILD")
@@ -143,12 +140,6 @@ func TestHostileTreesAreRefused(t *testing.T) {
 				t.Errorf("%v\nwant %s", err, c.want)
 			}
 		})
-	}
-}
-
-func manyFiles(g *testenv.GitRepo, n int) {
-	for i := range n {
-		g.Write(fmt.Sprint("f", i), "")
 	}
 }
 

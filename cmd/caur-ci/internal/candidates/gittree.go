@@ -91,7 +91,7 @@ func parseTree(listing []byte) ([]blob, error) {
 // nextObject takes one answer off the output of git cat-file --batch: ID TYPE SIZE, the content, a line break.
 func nextObject(output []byte, b blob) (data, rest []byte, err error) {
 	head, rest, found := bytes.Cut(output, []byte{'\n'})
-	if want := fmt.Sprintf("%s blob %d", b.id, b.size); !found || string(head) != want || int64(len(rest)) < b.size+1 {
+	if want := fmt.Sprintf("%s blob %d", b.id, b.size); !found || string(head) != want || int64(len(rest)) <= b.size || rest[b.size] != '\n' {
 		return nil, nil, fmt.Errorf("git cat-file: %.80q for %q", head, b.path)
 	}
 	return rest[:b.size:b.size], rest[b.size+1:], nil
