@@ -17,6 +17,8 @@ type judging struct {
 	older, newer *side // the PKGBUILDs; units and files are nil where they cannot be read
 	places       places
 	seen         map[string]bool
+	scripts      map[string]bool            // install scripts of either version
+	lines        map[string]map[string]bool // of old files, by path
 }
 
 const (
@@ -26,7 +28,7 @@ const (
 
 // Judge compares the two directories.
 func Judge(in Input) Verdict {
-	j := &judging{in: in, seen: map[string]bool{}}
+	j := &judging{in: in, seen: map[string]bool{}, lines: map[string]map[string]bool{}}
 	j.v = Verdict{Pkgbase: in.Pkgbase, Findings: []Finding{}, From: version(in.Old), To: version(in.New)}
 	changes := pkgdir.Diff(in.Old, in.New)
 	if len(changes) == 0 {
@@ -35,6 +37,7 @@ func Judge(in Input) Verdict {
 	j.v.Level = Minor
 	older, newer := in.Old["PKGBUILD"], in.New["PKGBUILD"]
 	j.older, j.newer = newSide("PKGBUILD", older.Data), newSide("PKGBUILD", newer.Data)
+	j.scripts = j.installScripts()
 	if !older.Equal(newer) {
 		j.pkgbuild(older, newer)
 	}
@@ -58,10 +61,20 @@ func Judge(in Input) Verdict {
 	return j.v
 }
 
+// oldLines are the lines of a file of the old version.
+func (j *judging) oldLines(file string) map[string]bool {
+	set, ok := j.lines[file]
+	if !ok {
+		set = lineSet(string(j.in.Old[file].Data))
+		j.lines[file] = set
+	}
+	return set
+}
+
 // pkgbuild compares the PKGBUILDs, which differ.
 func (j *judging) pkgbuild(older, newer pkgdir.File) {
 	const name = "PKGBUILD"
-	j.flaws(name, older.Data, newer.Data, true)
+	j.flaws(name, newer.Data, true)
 	switch {
 	case newer.Data == nil:
 		j.find("file-removed", name, 0, "", "", name)

@@ -37,7 +37,7 @@ func (j *judging) srcinfo() {
 	case b.Kind != a.Kind && hadA || b.Kind == pkgdir.Link:
 		j.find("mode", name, 0, "", "", name)
 	}
-	j.flaws(name, a.Data, b.Data, false)
+	j.flaws(name, b.Data, false)
 	newer, _, err := srcinfo.Parse(name, b.Data)
 	if err != nil {
 		j.find("unreadable", name, errorLine(err), "", err.Error(), name)
@@ -119,12 +119,26 @@ func (j *judging) compareFields(older, newer *srcinfo.Info) {
 		switch {
 		case known && slices.Equal(fieldValues(computed), now), made != nil && !known && now == nil && !open[k.key]:
 			continue // the PKGBUILD says so, and was judged itself
-		case open[k.key] || made == nil || len(made) == 0:
+		case open[k.key] && !j.touched() && now != nil && old != nil && sameHosts(k.key, old, now):
+			j.find("srcinfo-computed", ".SRCINFO", line, was, is, what) // by code that did not change
+		case open[k.key] || len(made) == 0:
 			j.find("srcinfo", ".SRCINFO", line, was, is, what)
 		default:
 			j.find("srcinfo-mismatch", ".SRCINFO", line, was, is, what)
 		}
 	}
+}
+
+// touched says whether anything in the PKGBUILD that could make a value changed.
+func (j *judging) touched() bool {
+	return j.older.file == nil || slices.ContainsFunc(j.v.Findings, func(f Finding) bool { return f.Major && f.File == "PKGBUILD" })
+}
+
+func sameHosts(key string, old, now []string) bool {
+	return key != "source" || slices.EqualFunc(old, now, func(a, b string) bool {
+		x, y := parseSource(a), parseSource(b)
+		return x.host == y.host && x.scheme == y.scheme && x.vcs == y.vcs && x.local == y.local
+	})
 }
 
 // ordinaryField: a new version, checksums of the same number, and values in which only the version differs.

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -25,12 +26,13 @@ type side struct {
 type unit struct {
 	key    string // what it is: the variable and how many came before it, the function, or its form
 	name   string // of the variable or function; "" for other statements
-	form   string
 	line   int
 	text   string
 	node   syntax.Node
+	raw    bool // quotes count in its form
 	assign *syntax.Assign
 	fn     *syntax.FuncDecl
+	value  *syntax.Word // of `: ${name:=value}`
 }
 
 func newSide(name string, data []byte) *side {
@@ -44,10 +46,10 @@ func newSide(name string, data []byte) *side {
 	add := func(u unit, prefix string) {
 		u.text = s.file.Text(u.node)
 		u.line = int(u.node.Pos().Line())
-		u.form = formOf(u.node, raw)
+		u.raw = raw
 		u.key = prefix + u.name
 		if u.name == "" {
-			u.key += u.form
+			u.key += formOf(u.node, raw)
 		}
 		count[u.key]++
 		u.key = fmt.Sprintf("%s#%d", u.key, count[u.key])
@@ -67,10 +69,37 @@ func newSide(name string, data []byte) *side {
 				}
 				continue
 			}
+			if p := defaultOf(st); p != nil {
+				add(unit{name: p.Param.Value, node: st, value: p.Exp.Word}, "d:")
+				continue
+			}
 		}
 		add(unit{node: st}, "s:")
 	}
 	return s
+}
+
+// same says whether two statements do the same. The same text in a file of the same kind does, which is what most of a
+// file is.
+func (u unit) same(o unit) bool {
+	return u.raw == o.raw && u.text == o.text || formOf(u.node, u.raw || o.raw) == formOf(o.node, u.raw || o.raw)
+}
+
+// defaultOf recognises `: ${name:=value}`.
+func defaultOf(st *syntax.Stmt) *syntax.ParamExp {
+	call := st.Cmd.(*syntax.CallExpr)
+	if len(call.Assigns) > 0 || len(call.Args) != 2 || call.Args[0].Lit() != ":" || len(st.Redirs) > 0 || st.Background || st.Negated || len(call.Args[1].Parts) != 1 {
+		return nil
+	}
+	part := call.Args[1].Parts[0]
+	if quoted, ok := part.(*syntax.DblQuoted); ok && len(quoted.Parts) == 1 {
+		part = quoted.Parts[0]
+	}
+	p, ok := part.(*syntax.ParamExp)
+	if !ok || p.Param == nil || p.Excl || p.Length || p.Index != nil || p.Exp == nil || p.Exp.Op != syntax.AssignUnsetOrNull && p.Exp.Op != syntax.AssignUnset {
+		return nil
+	}
+	return p
 }
 
 // eval evaluates what is static, once.
@@ -122,13 +151,14 @@ func (j *judging) comparePKGBUILD(name string, older, newer *side) {
 		switch {
 		case !ok:
 			added = append(added, n)
-		case o.form != n.form:
+		case !o.same(n):
 			changed = append(changed, [2]unit{o, n})
 		}
 		delete(before, n.key)
 	}
 	// versions first: what they are is left out where the others are compared
 	slices.SortStableFunc(changed, func(a, b [2]unit) int { return rank(a[1]) - rank(b[1]) })
+	j.releases(older, newer)
 	for _, pair := range changed {
 		j.changedUnit(name, pair[0], pair[1])
 	}
@@ -145,8 +175,35 @@ func (j *judging) comparePKGBUILD(name string, older, newer *side) {
 	j.compareHeader(name)
 }
 
+// releases notes pkgver-pkgrel as one version, where both are plain.
+func (j *judging) releases(older, newer *side) {
+	whole := func(s *side) (ver, rel string) {
+		for _, u := range s.units {
+			if u.assign != nil && u.assign.Array == nil && !u.assign.Append {
+				switch u.name {
+				case "pkgver":
+					ver = literalOf(u.assign.Value)
+				case "pkgrel":
+					rel = literalOf(u.assign.Value)
+				}
+			}
+		}
+		return ver, rel
+	}
+	v1, r1 := whole(older)
+	v2, r2 := whole(newer)
+	if !pkgverForm.MatchString(v1) || !pkgverForm.MatchString(v2) || !pkgrelForm.MatchString(r1) || !pkgrelForm.MatchString(r2) || v1+r1 == v2+r2 {
+		return
+	}
+	j.places.pair(v1+"-"+r1, v2+"-"+r2)
+	j.places.pair(v1+"-"+r1, v2)
+	j.places.pair(v1, v2+"-"+r2)
+}
+
 func rank(u unit) int {
 	switch {
+	case u.value != nil:
+		return 0
 	case u.assign == nil:
 		return 3
 	case u.name == "pkgver" || u.name == "pkgrel" || u.name == "epoch" || strings.HasPrefix(u.name, "_"):
@@ -163,6 +220,8 @@ func (j *judging) changedUnit(file string, o, n unit) {
 		j.changedAssign(file, o, n)
 	case n.fn != nil:
 		j.changedFunction(file, o, n)
+	case n.value != nil:
+		j.changedDefault(file, o, n)
 	default:
 		j.find("top-level", file, n.line, o.text, n.text, "")
 	}
@@ -283,16 +342,23 @@ func (j *judging) valuesOf(s *side, u unit) []string {
 	return list
 }
 
-var headerLine = regexp.MustCompile(`(?m)^\s*#\s*(?i:maintainer|co-maintainer)s?\s*:?\s*(.+)$`)
+var headerLine = regexp.MustCompile(`^\s*(?i:maintainer|co-maintainer)s?\s*:?\s*(.+)$`)
 
 // headerPeople are the maintainers whom the comments at the head of a PKGBUILD name, in lower case.
 func headerPeople(data []byte) (list []string, line int) {
-	data = data[:min(len(data), 8192)]
-	for _, at := range headerLine.FindAllSubmatchIndex(data, 20) {
-		if line == 0 {
-			line = 1 + strings.Count(string(data[:at[2]]), "\n")
+	number := 0
+	for text := range bytes.Lines(data[:min(len(data), 8192)]) {
+		number++
+		text, isComment := bytes.CutPrefix(bytes.TrimSpace(text), []byte("#"))
+		if !isComment || len(list) == 20 {
+			continue
 		}
-		list = append(list, strings.ToLower(strings.Join(strings.Fields(string(data[at[2]:at[3]])), " ")))
+		if m := headerLine.FindSubmatch(text); m != nil {
+			if line == 0 {
+				line = number
+			}
+			list = append(list, strings.ToLower(strings.Join(strings.Fields(string(m[1])), " ")))
+		}
 	}
 	return list, line
 }

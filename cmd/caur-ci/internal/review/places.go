@@ -25,11 +25,18 @@ func (p *places) add(before, after string) {
 	}
 	a, b := forms(before), forms(after)
 	for i := range a {
-		if a[i] != b[i] && len(a[i]) >= 3 && len(b[i]) >= 3 && strings.ContainsAny(a[i], "0123456789") && strings.ContainsAny(b[i], "0123456789") {
-			if pair := [2]string{a[i], b[i]}; !slices.Contains(p.pairs, pair) && len(p.pairs) < 200 {
-				p.pairs = append(p.pairs, pair)
-			}
-		}
+		p.pair(a[i], b[i])
+	}
+}
+
+// pair notes one form of a version; what is too short to be told from other numbers is left out.
+func (p *places) pair(before, after string) {
+	const digits = "0123456789"
+	if before == after || min(len(before), len(after)) < 3 || !strings.ContainsAny(before, digits) || !strings.ContainsAny(after, digits) {
+		return
+	}
+	if pair := [2]string{before, after}; !slices.Contains(p.pairs, pair) && len(p.pairs) < 200 {
+		p.pairs = append(p.pairs, pair)
 	}
 	slices.SortStableFunc(p.pairs, func(x, y [2]string) int { return len(y[0]) + len(y[1]) - len(x[0]) - len(x[1]) })
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/pkg/pkgdir"
@@ -49,14 +50,15 @@ func (h hit) where() string {
 	return at
 }
 
-// risks applies the rules to the code that is new. Code that the old version has, too, is no new risk.
+// risks applies the rules to the code that is new. Code that the old version has, too, is no new risk: the old version is
+// only looked at when there is something to compare with.
 func (j *judging) risks(changes []pkgdir.Change) {
-	scripts := j.installScripts()
-	var older, newer []*scan
+	var newer []*scan
+	var older []func() []*scan
 	if j.hasMajor("PKGBUILD") && j.newer.file != nil {
 		newer = append(newer, scanSide(j.newer, "PKGBUILD", inFunction))
 		if j.older.file != nil {
-			older = append(older, scanSide(j.older, "PKGBUILD", inFunction))
+			older = append(older, func() []*scan { return []*scan{scanSide(j.older, "PKGBUILD", inFunction)} })
 		}
 	}
 	for _, c := range changes {
@@ -64,13 +66,18 @@ func (j *judging) risks(changes []pkgdir.Change) {
 			continue
 		}
 		if c.Old != nil {
-			older = append(older, j.scanFile(c.Path, c.Old, scripts, nil)...)
+			older = append(older, func() []*scan { return j.scanFile(c.Path, c.Old, false) })
 		}
-		if c.New != nil && !pkgdir.OurOwn(c.Path) {
-			newer = append(newer, j.scanFile(c.Path, c.New, scripts, c.Old)...)
+		if c.New != nil {
+			newer = append(newer, j.scanFile(c.Path, c.New, true)...)
 		}
 	}
-	j.judgeScans(older, newer)
+	j.judgeScans(sync.OnceValue(func() (all []*scan) {
+		for _, f := range older {
+			all = append(all, f()...)
+		}
+		return all
+	}), newer)
 }
 
 func scanSide(s *side, file string, z zone) *scan {
@@ -79,24 +86,28 @@ func scanSide(s *side, file string, z zone) *scan {
 	return sc
 }
 
-// scanFile makes a scan of a script, or of the lines of other text that are new.
-func (j *judging) scanFile(name string, f *pkgdir.File, scripts map[string]bool, old *pkgdir.File) []*scan {
+// scanFile makes a scan of a script, or of other text: of its new lines when it is the new version.
+func (j *judging) scanFile(name string, f *pkgdir.File, isNew bool) []*scan {
+	known := map[string]bool{}
+	if isNew {
+		known = j.oldLines(name)
+	}
 	z := inFile
-	switch kindOf(name, f, scripts) {
+	switch kindOf(name, f, j.scripts) {
 	case installScript:
 		z = inInstall
 	case shellScript:
 	case plainFile:
-		return []*scan{scanText(name, f, old)}
+		return []*scan{scanText(name, f, known)}
 	default:
 		return nil
 	}
 	parsed, err := pkgbuild.Parse(name, f.Data)
 	if err != nil {
-		if z == inInstall && old != nil || z == inInstall && scripts != nil {
+		if z == inInstall && isNew {
 			j.find("unreadable", name, errorLine(err), "", err.Error(), name)
 		}
-		return []*scan{scanText(name, f, old)}
+		return []*scan{scanText(name, f, known)}
 	}
 	sc := newScan(name, z)
 	sc.run(parsed.Tree(), nil)
@@ -105,18 +116,14 @@ func (j *judging) scanFile(name string, f *pkgdir.File, scripts map[string]bool,
 
 // scanText makes a command of every line of a file that is no bash, so that rules can look at its words: units, desktop
 // files, patches, hooks of pacman.
-func scanText(name string, f *pkgdir.File, old *pkgdir.File) *scan {
+func scanText(name string, f *pkgdir.File, known map[string]bool) *scan {
 	sc := newScan(name, inFile)
-	known := map[string]bool{}
-	if old != nil {
-		known = lineSet(string(old.Data))
-	}
 	line := 0
 	for text := range strings.Lines(string(f.Data)) {
 		line++
 		trimmed := strings.TrimSpace(text)
-		if trimmed == "" || known[trimmed] || !sc.spend(len(text)) {
-			continue
+		if trimmed == "" || known[trimmed] || len(trimmed) < 60 && !strings.ContainsAny(trimmed, "/.$|&;`") || !sc.spend(len(text)) {
+			continue // most lines of a large file can do nothing
 		}
 		words := strings.Fields(trimmed)
 		if rest, ok := strings.CutPrefix(words[0], "+"); ok && rest != "" && !strings.HasPrefix(rest, "+") { // a patch
@@ -162,32 +169,17 @@ func suspiciousLine(line string) bool {
 	return false
 }
 
-func (j *judging) judgeScans(older, newer []*scan) {
-	if len(newer) == 0 {
-		return
-	}
-	oldText := map[string]bool{}
-	for _, sc := range older {
-		for _, c := range sc.commands {
-			oldText[commandID(c)] = true
-		}
-	}
+func (j *judging) judgeScans(older func() []*scan, newer []*scan) {
 	var hits []hit
 	for _, sc := range newer {
 		if sc.lost {
 			j.find("too-much", sc.file, 0, "", "", "")
 		}
-		var fresh []*command
-		for _, c := range sc.commands {
-			if !oldText[commandID(c)] {
-				fresh = append(fresh, c)
-			}
-		}
-		hits = append(hits, hitsOf(fresh, sc)...)
+		hits = append(hits, hitsOf(sc.commands, sc)...)
 	}
 	if len(hits) > 0 {
 		known := map[string]bool{}
-		for _, sc := range older {
+		for _, sc := range older() {
 			for _, h := range hitsOf(sc.commands, sc) {
 				known[h.id()] = true
 			}
@@ -213,14 +205,6 @@ func (c *command) snippet() string {
 		text += c.input
 	}
 	return text
-}
-
-func commandID(c *command) string {
-	id := string(rune('0'+c.zone)) + c.text() + "\x00" + c.input
-	for _, f := range c.feeds {
-		id += "\x00" + f.name + hostOf(f.words)
-	}
-	return id
 }
 
 // hitsOf applies all rules to commands.
@@ -286,14 +270,18 @@ func textHits(text string) (out []hit) {
 }
 
 // hiddenIn decodes what a scan found encoded, and judges it.
-func (j *judging) hiddenIn(sc *scan, older []*scan) {
+func (j *judging) hiddenIn(sc *scan, older func() []*scan) {
+	texts := hiddenTexts(sc)
+	if len(texts) == 0 {
+		return
+	}
 	known := map[string]bool{}
-	for _, o := range older {
+	for _, o := range older() {
 		for _, h := range hiddenTexts(o) {
 			known[h.text] = true
 		}
 	}
-	for _, h := range hiddenTexts(sc) {
+	for _, h := range texts {
 		if !known[h.text] {
 			known[h.text] = true
 			j.judgeHidden(sc, h, h.how, 0)
@@ -350,8 +338,9 @@ func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
 }
 
 // flaws looks at the lines that are new as they are written: characters that hide, code far to the right, endless lines.
-func (j *judging) flaws(file string, old, now []byte, code bool) {
-	known := lineSet(string(old))
+func (j *judging) flaws(file string, now []byte, code bool) {
+	known := j.oldLines(file)
+	reported := map[string]bool{} // once in a file is enough
 	number := 0
 	far := table().byID["far-right"]
 	for line := range strings.Lines(string(now)) {
@@ -362,7 +351,11 @@ func (j *judging) flaws(file string, old, now []byte, code bool) {
 		}
 		comment := strings.HasPrefix(trimmed, "#")
 		line = strings.TrimRight(line, "\n")
-		if rule, what := textFlaws(line, comment || !code); rule != "" {
+		if !code {
+			line = strings.TrimRight(line, "\r") // CRLF is no secret in a plain text
+		}
+		if rule, what := textFlaws(line, comment || !code); rule != "" && !reported[rule] {
+			reported[rule] = true
 			j.find(rule, file, number, "", visible(what), "")
 		}
 		if !code || comment {

@@ -86,11 +86,14 @@ func (c *command) plainArgs() []string {
 
 // all is everything in a command that may name a place or a host.
 func (c *command) all() []string {
-	list := append(slices.Clone(c.env), c.words...)
-	for _, r := range c.redirs {
-		list = append(list, r.target)
+	if c.every == nil {
+		c.every = append(slices.Clone(c.env), c.words...)
+		for _, r := range c.redirs {
+			c.every = append(c.every, r.target)
+		}
+		c.every = append(c.every, c.inline)
 	}
-	return append(list, c.inline)
+	return c.every[:len(c.every):len(c.every)]
 }
 
 // wordRule makes a matcher of a pattern for single words.

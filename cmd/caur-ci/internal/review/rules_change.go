@@ -57,6 +57,7 @@ func codeRules() []Rule {
 		{ID: "install-variable", Kind: "install", Severity: Warning, Title: "install= changed", Why: "Another script runs as root on every machine."},
 		{ID: "options", Kind: "metadata", Severity: Notice, Title: "options=, backup= or noextract= changed", Why: "They change how the package is made."},
 		{ID: "srcinfo", Kind: "metadata", Severity: Notice, Title: "The .SRCINFO changed beyond what the PKGBUILD explains", Why: "Dependencies and sources are planned from it."},
+		{ID: "srcinfo-computed", Kind: "metadata", Severity: Info, Minor: true, Title: "A value in .SRCINFO that the PKGBUILD computes changed", Why: "By code that is the same as before: a date, a version in another form."},
 		{ID: "srcinfo-mismatch", Kind: "metadata", Severity: Warning, Title: "The .SRCINFO says something else than the PKGBUILD", Why: "People look at the one, makepkg runs the other."},
 		{ID: "unreadable", Kind: "code", Severity: Warning, Title: "A file cannot be read as bash", Why: "Syntax errors, carriage returns, NUL bytes, other encodings: nobody can say what it does."},
 		{ID: "too-much", Kind: "code", Severity: Warning, Title: "There is more code, or code inside code, than is looked at", Why: "Judging is bounded; what is beyond was not seen."},
@@ -77,7 +78,9 @@ func fileRules() []Rule {
 		{ID: "link", Kind: "file", Severity: Warning, Title: "A symbolic link was added or changed", Why: "It makes one name mean another file."},
 		{ID: "mode", Kind: "file", Severity: Notice, Title: "A file became executable, or no longer is", Why: "It may be run from now on."},
 		{ID: "update-command", Kind: "file", Severity: Critical, Title: "The settings of the update check run a command", Why: "nvchecker with source = \"cmd\" runs it in the pipeline, where the secrets are."},
+		{ID: "update-check", Kind: "file", Severity: Info, Minor: true, Title: "The settings of the update check changed", Why: "nvchecker.toml steers where caur looks for versions; no build reads it. Only sources that run nothing are minor."},
 		{ID: "ci-files", Kind: "file", Severity: Warning, Title: "A file of .CI changed", Why: "Hooks and settings there run in the pipeline and in the builder; no update from outside may bring them."},
+		{ID: "gitignore", Kind: "file", Severity: Info, Minor: true, Title: "Only what git ignores changed: .gitignore", Why: "No build reads it."},
 		{ID: "ci-bump", Kind: "version", Severity: Info, Minor: true, Title: "A rebuild: only values in .CI/config that caur writes itself changed", Why: "CI_PACKAGE_BUMP and the like."},
 	}
 }

@@ -185,7 +185,7 @@ func fetchRules() []Rule {
 			Why: "A name is all it takes to run somebody's code: the registry gives what is newest there. The wave of hijacked AUR packages did `npm install NAME`.",
 			match: func(c *command) (string, bool) {
 				tool, _, named, ok := manager(c)
-				return tool + " " + strings.Join(named, " "), ok && len(named) > 0 && tool != "go" && tool != "docker" && tool != "podman" && tool != "mvn" && tool != "gradle" && tool != "gradlew" || ok && tool == "go" && remoteGo(named)
+				return tool + " " + strings.Join(named, " "), ok && len(named) > 0 && registries[tool] || ok && tool == "go" && remoteGo(named)
 			}},
 		{ID: "reverse-shell", Kind: "network", Severity: Critical, Title: "A connection is opened that can give others a shell",
 			Why:   "/dev/tcp, nc -e, socat exec: and sockets in one-line scripts have no use in packaging.",
@@ -206,7 +206,7 @@ func fetchRules() []Rule {
 				return !strings.Contains(m, "://127.") && !strings.Contains(m, "://0.0.0.0") && !strings.Contains(m, "://[::1]")
 			}},
 		{ID: "short-url", Kind: "network", Severity: Warning, Exposed: Critical, Title: "A URL goes to a shortener, a paste site or a place for throw-away files",
-			Why: "What it gives can be changed at any time, and nobody sees where it leads.",
+			Why:     "What it gives can be changed at any time, and nobody sees where it leads.",
 			needles: strings.Fields("bit.ly/ tinyurl goo.gl t.co/ is.gd v.gd cutt.ly rb.gy ow.ly shorturl rebrand t.ly/ 0x0.st ptpb pastebin paste.ee paste.rs ix.io sprunge termbin hastebin dpaste ghostbin controlc rentry transfer.sh file.io anonfiles catbox temp.sh bashupload oshi.at x0.at segs.lol pixeldrain mediafire gist.github discordapp"),
 			pattern: regexp.MustCompile(`(?i)\b(?:bit\.ly|tinyurl\.com|goo\.gl|t\.co|is\.gd|v\.gd|cutt\.ly|rb\.gy|ow\.ly|shorturl\.at|rebrand\.ly|t\.ly|0x0\.st|ptpb\.pw|pastebin\.com|paste\.ee|paste\.rs|ix\.io|sprunge\.us|termbin\.com|hastebin\.com|dpaste\.(?:com|org)|ghostbin\.\w+|controlc\.com|rentry\.co|transfer\.sh|file\.io|gofile\.io|anonfiles\.com|catbox\.moe|litter\.catbox\.moe|temp\.sh|bashupload\.com|oshi\.at|x0\.at|segs\.lol|pixeldrain\.com|mediafire\.com|gist\.githubusercontent\.com|cdn\.discordapp\.com)/`)},
 		{ID: "callback", Kind: "network", Severity: Critical, Title: "Data is sent to a place for messages or tunnels",
@@ -224,6 +224,15 @@ func fetchRules() []Rule {
 			}},
 	}
 }
+
+// registries are tools that run what they fetch by a name.
+var registries = func() map[string]bool {
+	m := map[string]bool{}
+	for _, tool := range strings.Fields("npm bun pnpm yarn npx bunx pnpx uvx pip pipx uv gem cargo luarocks cpan cpanm composer conda mamba yay paru pikaur pacman deno dlx nimble opam cabal poetry pdm brew snap flatpak code") {
+		m[tool] = true
+	}
+	return m
+}()
 
 func remoteGo(named []string) bool {
 	return slices.ContainsFunc(named, func(n string) bool { return strings.Contains(n, "@") && strings.Contains(n, ".") })

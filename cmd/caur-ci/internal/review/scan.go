@@ -29,12 +29,14 @@ type command struct {
 	input  string     // what it reads from standard input, where that is known
 	inline string     // code of another language: python -c, perl -e
 
-	zone zone
-	fn   string // function it stands in
-	file string
-	line int
-	how  string // how it was hidden: "decoded from base64", "in an eval"
-	odd  bool   // its name is written so that a search does not find it: c'u'rl
+	zone  zone
+	fn    string // function it stands in
+	file  string
+	line  int
+	how   string   // how it was hidden: "decoded from base64", "in an eval"
+	every []string // what all gives
+
+	odd bool // its name is written so that a search does not find it: c'u'rl
 }
 
 type redir struct {

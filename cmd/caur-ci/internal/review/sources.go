@@ -72,8 +72,12 @@ func parseSource(entry string) source {
 
 // forges: the first two parts of a path say whose repository it is, and may not pass as a version.
 func forge(host string) bool {
-	for _, f := range []string{"github", "gitlab", "codeberg", "bitbucket", "gitea", "git.", "sr.ht", "invent.kde", "salsa", "gitee", "notabug", "sourceforge", "launchpad", "pagure"} {
-		if strings.Contains(host, f) {
+	if strings.HasPrefix(host, "git.") || strings.HasSuffix(host, ".sr.ht") {
+		return true
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		switch strings.SplitN(label, "-", 2)[0] {
+		case "github", "githubusercontent", "gitlab", "codeberg", "bitbucket", "gitea", "forgejo", "invent", "salsa", "gitee", "notabug", "sourceforge", "launchpad", "pagure":
 			return true
 		}
 	}
@@ -84,6 +88,9 @@ func forge(host string) bool {
 func (p *places) sameButVersion(a, b source) bool {
 	if a.entry == b.entry {
 		return true
+	}
+	if a.raw != "" && a.raw == b.raw && a.known && b.known { // the same text: only variables that were judged themselves differ
+		return a.scheme == b.scheme && a.host == b.host && a.vcs == b.vcs
 	}
 	if !a.known || !b.known || a.scheme != b.scheme || a.vcs != b.vcs || a.host != b.host || a.signed != b.signed || a.local != b.local {
 		return false
@@ -108,7 +115,7 @@ func (p *places) sameButVersion(a, b source) bool {
 		return false
 	}
 	hashes := func(s string) string { return longHash.ReplaceAllString(s, "\x02") }
-	return p.same(hashes(x), hashes(y)) && p.same(a.name, b.name) && p.samePin(a.pin, b.pin)
+	return p.same(hashes(x), hashes(y)) && (p.same(a.name, b.name) || letters(a.name) == letters(b.name)) && p.samePin(a.pin, b.pin)
 }
 
 // samePin: a commit stays a commit, a tag a tag.

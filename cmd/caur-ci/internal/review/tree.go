@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/caur-build/caur/internal/conf"
 	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/pkg/pkgdir"
@@ -70,27 +72,42 @@ func (j *judging) installScripts() map[string]bool {
 				}
 			}
 		}
-		for _, m := range installLine.FindAllSubmatch(s.data, 50) {
-			out[string(m[1])] = true
-		}
+		namedScripts(out, s.data)
 	}
 	for _, dir := range []pkgdir.Dir{j.in.Old, j.in.New} {
-		for _, m := range installField.FindAllSubmatch(dir[".SRCINFO"].Data, 50) {
-			out[string(m[1])] = true
-		}
+		namedScripts(out, dir[".SRCINFO"].Data)
 	}
 	return out
 }
 
-var (
-	installLine  = regexp.MustCompile(`(?m)^\s*install=["']?([A-Za-z0-9@._+-]+)`)
-	installField = regexp.MustCompile(`(?m)^\s*install = (\S+)\s*$`)
-)
+// namedScripts adds what lines such as install=NAME or install = NAME say, also inside of functions.
+func namedScripts(out map[string]bool, data []byte) {
+	for rest := data; ; {
+		i := bytes.Index(rest, []byte("install"))
+		if i < 0 {
+			return
+		}
+		line, _, _ := bytes.Cut(rest[i:], []byte("\n"))
+		if m := installLine.FindSubmatch(line); m != nil {
+			out[string(m[1])] = true
+		}
+		rest = rest[i+len("install"):]
+	}
+}
+
+var installLine = regexp.MustCompile(`^install ?= ?["']?([A-Za-z0-9@._+-]+)["']?\s*$`)
 
 // changedFile judges a file beside PKGBUILD and .SRCINFO.
 func (j *judging) changedFile(c pkgdir.Change) {
 	if pkgdir.OurOwn(c.Path) {
 		j.changedOwn(c)
+		return
+	}
+	if c.Path == ".gitignore" && (c.New == nil || c.New.Kind == pkgdir.Regular) {
+		j.find("gitignore", c.Path, 0, "", "", "")
+		return
+	}
+	if strings.HasSuffix(c.Path, "nvchecker.toml") && j.changedWatch(c) {
 		return
 	}
 	now := c.New
@@ -112,21 +129,54 @@ func (j *judging) changedFile(c pkgdir.Change) {
 			return
 		}
 	}
-	kind := kindOf(c.Path, now, j.installScripts())
+	kind := kindOf(c.Path, now, j.scripts)
 	j.fileRule(c, kind)
 	if kind != program && kind != blob {
-		var old []byte
-		if c.Old != nil {
-			old = c.Old.Data
-		}
-		j.flaws(c.Path, old, now.Data, kind != plainFile)
-	}
-	if strings.HasSuffix(c.Path, "nvchecker.toml") && runsCommand.Match(now.Data) && (c.Old == nil || !runsCommand.Match(c.Old.Data)) {
-		j.find("update-command", c.Path, 0, "", "", "")
+		j.flaws(c.Path, now.Data, kind != plainFile)
 	}
 }
 
-var runsCommand = regexp.MustCompile(`(?m)^\s*["']?(?:source["']?\s*=\s*["'](?:cmd|jq|htmlparser_cmd)["']|cmd["']?\s*=)`)
+// watches are the sources of nvchecker that only ask a server; cmd, jq and others that run something are not among them.
+var watches = strings.Fields("github gitlab gitea codeberg bitbucket pypi npm gems cratesio hackage cpan packagist aur archpkg alpm debianpkg ubuntupkg repology anitya regex htmlparser httpheader git mercurial sourceforge jetbrains " +
+	"openvsx android_sdk pagure go container opam manual none launchpad gnome sparkle kde")
+
+// changedWatch judges the settings of the update check. They change no build; what they can do is to run a command in the
+// pipeline.
+func (j *judging) changedWatch(c pkgdir.Change) bool {
+	if c.New == nil || c.New.Kind != pkgdir.Regular || c.Old != nil && c.Old.Kind != pkgdir.Regular {
+		return false
+	}
+	if !plainWatch(c.New.Data) {
+		if c.Old == nil || plainWatch(c.Old.Data) {
+			j.find("update-command", c.Path, 0, "", string(c.New.Data), "")
+		}
+		return false
+	}
+	j.find("update-check", c.Path, 0, "", "", "")
+	return true
+}
+
+// plainWatch: tables with one known source each and nothing but plain values.
+func plainWatch(data []byte) bool {
+	var tables map[string]map[string]any
+	if len(data) > 1<<16 || toml.Unmarshal(data, &tables) != nil {
+		return false
+	}
+	for name, t := range tables {
+		source, _ := t["source"].(string)
+		if name == "__config__" || !slices.Contains(watches, source) {
+			return false
+		}
+		for key, value := range t {
+			text, isText := value.(string)
+			_, isFlag := value.(bool)
+			if !isText && !isFlag || key == "cmd" || isText && strings.Contains(text, "ext::") || strings.Contains(key, "proxy") || strings.Contains(key, "token") || key == "verify_cert" {
+				return false
+			}
+		}
+	}
+	return len(tables) > 0
+}
 
 func (j *judging) fileRule(c pkgdir.Change, kind fileKind) {
 	added := c.Old == nil

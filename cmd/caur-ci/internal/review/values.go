@@ -20,7 +20,7 @@ var (
 	hashForm    = regexp.MustCompile(`^[0-9a-fA-F]{7,128}$`)
 	tokenForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~:@-]*$`)
 	strictForm  = regexp.MustCompile(`^[vVr]?[0-9]+(\.[0-9]+)+([._+~-]?[A-Za-z0-9]+)*$|^[0-9]{5,}$`)
-	versionHint = regexp.MustCompile(`(?i)(ver|version|commit|rev|revision|tag|sha[0-9]*|hash|build|release|date|snapshot|timestamp|patch|patchlevel|major|minor|micro|rc|beta|pre|rel|count)[0-9a-z]?$`)
+	versionHint = regexp.MustCompile(`(?i)(ver|version|commit|rev|revision|tag|sha[0-9]*|hash|build|release|date|snapshot|timestamp|patch|patchlevel|major|minor|micro|rc|beta|pre|rel|count|sum|cksum|vername|id)[0-9a-z]?$`)
 )
 
 // keys that makepkg gives a meaning to and that hold neither versions nor sources (PKGBUILD(5)).
@@ -52,7 +52,7 @@ func (j *judging) changedAssign(file string, o, n unit) {
 	scalar := n.assign.Array == nil && len(before) == 1 && len(after) == 1 && !n.assign.Append
 	switch {
 	case scalar && (n.name == "pkgver" || n.name == "pkgrel" || n.name == "epoch"):
-		j.changedVersion(file, n, before[0], after[0])
+		j.changedVersion(file, o, n, before[0], after[0])
 	case scalar && j.changedPin(file, n, before[0], after[0]):
 	case isChecksum(n.name):
 		j.compareChecksums(file, n, before, after)
@@ -64,13 +64,13 @@ func (j *judging) changedAssign(file string, o, n unit) {
 }
 
 // changedVersion judges pkgver, pkgrel and epoch.
-func (j *judging) changedVersion(file string, n unit, o, e pkgbuild.Element) {
+func (j *judging) changedVersion(file string, was, n unit, o, e pkgbuild.Element) {
 	before, after := first(o.Values), first(e.Values)
 	form := map[string]*regexp.Regexp{"pkgver": pkgverForm, "pkgrel": pkgrelForm, "epoch": epochForm}[n.name]
 	switch {
 	case !e.Literal && o.Literal:
 		j.find("version-expansion", file, e.Line, o.Raw, e.Raw, n.name)
-	case !e.Literal:
+	case !e.Literal && !(e.Dynamic == nil && o.Dynamic == nil && sameShape(was.assign.Value, n.assign.Value)):
 		if !j.substitution(file, n) {
 			j.find("version-form", file, e.Line, o.Raw, e.Raw, n.name)
 		}
@@ -90,6 +90,28 @@ func (j *judging) changedVersion(file string, n unit, o, e pkgbuild.Element) {
 		}
 	}
 }
+
+// sameShape: two words have the same expansions in the same places, and between them only text that is part of a version.
+func sameShape(a, b *syntax.Word) bool {
+	x, ok1 := quotedPieces(a)
+	y, ok2 := quotedPieces(b)
+	if !ok1 || !ok2 || len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		switch {
+		case x[i].part == nil && y[i].part == nil:
+			if strings.Trim(x[i].text+y[i].text, versionBytes) != "" {
+				return false
+			}
+		case x[i].part == nil || y[i].part == nil || formOf(x[i].part, true) != formOf(y[i].part, true):
+			return false
+		}
+	}
+	return true
+}
+
+const versionBytes = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._+~"
 
 func (j *judging) changedEpoch(file string, line int, before, after string) {
 	x, err1 := strconv.Atoi("0" + before)
@@ -118,7 +140,7 @@ func (j *judging) addedEpoch(file string, n unit) bool {
 func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 	before, after := first(o.Values), first(e.Values)
 	_, known := ruleOf[keyOf(n.name)]
-	if known || !strings.HasPrefix(n.name, "_") && (!versionHint.MatchString(n.name) || strings.ToLower(n.name) != n.name) || !o.Literal || !versionLike(n.name, before, before) {
+	if known || !strings.HasPrefix(n.name, "_") && (!versionHint.MatchString(n.name) || strings.ToLower(n.name) != n.name) || !o.Literal || !pinned(n.name, before) {
 		return false
 	}
 	switch {
@@ -137,33 +159,95 @@ func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 	return true
 }
 
-// versionLike says whether a value is a version or a hash: of a strict form, or of the same form as before in a variable
-// whose name says so. Switches such as _lto=0 are none.
+// pinned says whether a literal is a version or a hash at all.
+func pinned(name, value string) bool { return versionLike(name, value, value) }
+
+// versionLike says whether after is a version or a hash of the kind that before is: of a strict form, or part for part the
+// same but for numbers and hashes. Switches such as _lto=0 are none.
 func versionLike(name, before, after string) bool {
-	digit := strings.ContainsAny(after, "0123456789")
 	switch {
-	case len(after) > 200 || !tokenForm.MatchString(after) || !digit:
+	case len(after) > 200 || !tokenForm.MatchString(after) || !strings.ContainsAny(after, "0123456789"):
 		return false
-	case strictForm.MatchString(after), hashForm.MatchString(after) && len(after) >= 12:
+	case strictForm.MatchString(after) && strictForm.MatchString(before), isHash(after) && isHash(before):
 		return true
 	}
-	return versionHint.MatchString(name) && letters(before) == letters(after)
+	hint := slices.ContainsFunc(strings.Split(name, "_"), versionHint.MatchString)
+	a, b := versionParts(before), versionParts(after)
+	if len(a) != len(b) {
+		return hint && letters(before) == letters(after)
+	}
+	changed := 0
+	for i := range a {
+		switch {
+		case a[i] == b[i]:
+			continue
+		case !sameKindOfPart(a[i], b[i]) && !(hint && letters(a[i]) == letters(b[i])):
+			return false
+		}
+		changed++
+	}
+	return hint || len(a) >= 3 || changed == 0 && len(a) > 1
+}
+
+func versionParts(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("._+~:@-", r) })
+}
+
+// isHash: a commit, whole or shortened, also as git describe writes it (g0ac8be2b).
+func isHash(s string) bool {
+	s = strings.TrimPrefix(s, "g")
+	return hashForm.MatchString(s) && (len(s) >= 12 || strings.ContainsAny(s, "0123456789") && strings.ContainsAny(s, "abcdef"))
+}
+
+var numberedPart = regexp.MustCompile(`^(|v|r|rc|a|b|alpha|beta|pre|p|pl|patch|rev|build|dev|post|sp|u|update|hotfix|ga|m|n|git|svn)[0-9]+([a-z]?)$`)
+
+// sameKindOfPart: numbers with the same word before them (rc1, rc2), or hashes.
+func sameKindOfPart(a, b string) bool {
+	if isHash(a) && isHash(b) && len(a) == len(b) {
+		return true
+	}
+	x, y := numberedPart.FindStringSubmatch(a), numberedPart.FindStringSubmatch(b)
+	return x != nil && y != nil && x[1] == y[1]
 }
 
 // letters is what a value consists of beside digits, punctuation and the letters of a hash.
 func letters(s string) string {
-	if hashForm.MatchString(s) {
+	if isHash(s) {
 		return ""
 	}
-	return strings.Trim(strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || strings.ContainsRune("._+~:@-", r) {
 			return -1
 		}
 		return r
-	}, s), "")
+	}, s)
 }
 
 var sumLength = map[string]int{"md5sums": 32, "sha1sums": 40, "sha224sums": 56, "sha256sums": 64, "sha384sums": 96, "sha512sums": 128, "b2sums": 128}
+
+// changedDefault judges `: ${_commit:=0123456}`, which gives a variable a value that it does not have yet.
+func (j *judging) changedDefault(file string, o, n unit) {
+	before, after := literalOf(o.value), literalOf(n.value)
+	_, known := ruleOf[keyOf(n.name)]
+	if known || n.value == nil || before == "" || !pinned(n.name, before) || !versionLike(n.name, before, after) || hashForm.MatchString(before) && len(before) >= 12 && len(after) < len(before) {
+		j.find("top-level", file, n.line, o.text, n.text, n.name)
+		return
+	}
+	j.places.add(before, after)
+	j.find("pin", file, n.line, before, after, n.name)
+}
+
+// literalOf is the text of a word without expansions, "" for any other.
+func literalOf(w *syntax.Word) string {
+	if w == nil {
+		return ""
+	}
+	pieces, ok := quotedPieces(w)
+	if !ok || len(pieces) != 1 || pieces[0].part != nil {
+		return ""
+	}
+	return pieces[0].text
+}
 
 func (j *judging) compareChecksums(file string, n unit, before, after []pkgbuild.Element) {
 	find := func(rule string, e pkgbuild.Element, old, text string) {
@@ -243,7 +327,7 @@ func (j *judging) otherAssign(file string, o, n unit, before, after []pkgbuild.E
 	line, was, is := elementDifference(n, before, after)
 	switch {
 	case substitutes(n.node) && j.substitution(file, n):
-	case sameKind && known1 && known2 && slices.Equal(old, now):
+	case sameKind && known1 && known2 && (slices.Equal(old, now) || unordered[keyOf(n.name)] && sameSet(old, now)):
 		j.find("layout", file, line, was, is, n.name)
 	case j.allow(o, n, was, is, file, n.line):
 	case sameKind && known1 && known2 && j.places.equal(old, now) && keyOf(n.name) != "install":
@@ -251,6 +335,16 @@ func (j *judging) otherAssign(file string, o, n unit, before, after []pkgbuild.E
 	default:
 		j.find(j.variableRule(n.name, old, now), file, line, was, is, n.name)
 	}
+}
+
+// unordered arrays mean the same in any order.
+var unordered = map[string]bool{
+	"depends": true, "makedepends": true, "checkdepends": true, "optdepends": true, "provides": true, "conflicts": true, "replaces": true, "license": true, "arch": true, "groups": true,
+	"options": true, "backup": true, "noextract": true, "validpgpkeys": true,
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // elementDifference narrows a changed array down to the elements that differ.
