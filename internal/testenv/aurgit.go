@@ -31,6 +31,7 @@ func (g *GitRepo) feed(input string, args ...string) string {
 func (a *AUR) Push(commits ...AURCommit) {
 	a.t.Helper()
 	var stream strings.Builder
+	heads := a.Heads()
 	for _, c := range commits {
 		author := c.Author
 		if author == "" {
@@ -40,8 +41,13 @@ func (a *AUR) Push(commits ...AURCommit) {
 		if subject == "" {
 			subject = "update"
 		}
-		fmt.Fprintf(&stream, "commit refs/heads/%s\nauthor %s %d +0000\ncommitter %s %d +0000\n%sdeleteall\n",
+		fmt.Fprintf(&stream, "commit refs/heads/%s\nauthor %s %d +0000\ncommitter %s %d +0000\n%s",
 			c.Pkgbase, author, c.Time, author, c.Time, data(subject))
+		if head := heads[c.Pkgbase]; head != "" {
+			fmt.Fprintf(&stream, "from %s\n", head)
+			delete(heads, c.Pkgbase) // the next one of this stream follows this one
+		}
+		stream.WriteString("deleteall\n")
 		paths := make([]string, 0, len(c.Files))
 		for path := range c.Files {
 			paths = append(paths, path)
@@ -81,9 +87,15 @@ func (a *AUR) PushTree(pkgbase, name, content string) {
 	a.repo.Git(git, "update-ref", "refs/heads/"+pkgbase, commit)
 }
 
-// Head is the newest commit of a pkgbase in the mirror.
-func (a *AUR) Head(pkgbase string) string {
-	return a.repo.Git("--git-dir="+a.mirror(), "rev-parse", "refs/heads/"+pkgbase)
+// Heads gives the newest commit of each pkgbase in the mirror.
+func (a *AUR) Heads() map[string]string {
+	a.t.Helper()
+	heads := map[string]string{}
+	for line := range strings.Lines(a.repo.Git("--git-dir="+a.mirror(), "for-each-ref", "--format=%(objectname) %(refname:strip=2)", "refs/heads/")) {
+		sha, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		heads[name] = sha
+	}
+	return heads
 }
 
 // Lag moves the branch of a pkgbase to where it was before its newest commit, or away when there was none: the mirror

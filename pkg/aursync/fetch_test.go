@@ -38,10 +38,14 @@ func TestFetchBringsFilesAndCommitInOneFetch(t *testing.T) {
 		names = append(names, fmt.Sprintf("p%d", i))
 	}
 	names = append(names, "c++@1.2", "c++", "_x.y-z+")
+	var commits []testenv.AURCommit
 	for i, name := range names {
-		a.Push(testenv.AURCommit{Pkgbase: name, Files: files("1"), Time: 1_600_000_000})
-		a.Push(testenv.AURCommit{Pkgbase: name, Files: files(fmt.Sprint(i)), Author: "Eve\t\x1b[31m <eve@example.org>", Subject: "upd: " + name, Time: 1_700_000_000 + int64(i)})
+		commits = append(commits,
+			testenv.AURCommit{Pkgbase: name, Files: files("1"), Time: 1_600_000_000},
+			testenv.AURCommit{Pkgbase: name, Files: files(fmt.Sprint(i)), Author: "Eve\t\x1b[31m <eve@example.org>", Subject: "upd: " + name, Time: 1_700_000_000 + int64(i)})
 	}
+	a.Push(commits...)
+	heads := a.Heads()
 	a.Git.Forget()
 	c := newClient(t, a, nil)
 	got, err := c.Fetch(ctx, names)
@@ -53,7 +57,7 @@ func TestFetchBringsFilesAndCommitInOneFetch(t *testing.T) {
 		if f == nil || f.Err != nil {
 			t.Fatalf("%s: %v", name, f)
 		}
-		want := Commit{ID: a.Head(name), AuthorName: "Eve[31m", AuthorEmail: "eve@example.org", Time: at(1_700_000_000 + int64(i)), Subject: "upd: " + name}
+		want := Commit{ID: heads[name], AuthorName: "Eve[31m", AuthorEmail: "eve@example.org", Time: at(1_700_000_000 + int64(i)), Subject: "upd: " + name}
 		if f.Commit != want {
 			t.Errorf("commit of %s:\n%+v, want\n%+v", name, f.Commit, want)
 		}
@@ -237,7 +241,7 @@ func TestHugeTreesAreRefusedBeforeTheyAreRead(t *testing.T) {
 	a.Push(testenv.AURCommit{Pkgbase: "many", Files: many, Time: 1})
 	deep := map[string]string{"PKGBUILD": "x", strings.Repeat("d/", 20) + "f": "x"}
 	a.Push(testenv.AURCommit{Pkgbase: "deep", Files: deep, Time: 1})
-	big := map[string]string{"PKGBUILD": "x", "a": strings.Repeat("a", 40<<20), "b": strings.Repeat("b", 40<<20)}
+	big := map[string]string{"PKGBUILD": "x", "a": strings.Repeat("a", 33<<20), "b": strings.Repeat("b", 33<<20)}
 	a.Push(testenv.AURCommit{Pkgbase: "big", Files: big, Time: 1})
 	large := map[string]string{"PKGBUILD": strings.Repeat("# 5 MB\n", 5<<20/7)}
 	a.Push(testenv.AURCommit{Pkgbase: "large", Files: large, Time: 1})
@@ -272,10 +276,12 @@ func TestOddCommitsAreRead(t *testing.T) {
 func BenchmarkFetch40Packages(b *testing.B) {
 	a := testenv.NewAUR(b)
 	var names []string
+	var commits []testenv.AURCommit
 	for i := range 40 {
 		names = append(names, fmt.Sprintf("p%d", i))
-		a.Push(testenv.AURCommit{Pkgbase: names[i], Files: files(fmt.Sprint(i)), Time: 1_700_000_000})
+		commits = append(commits, testenv.AURCommit{Pkgbase: names[i], Files: files(fmt.Sprint(i)), Time: 1_700_000_000})
 	}
+	a.Push(commits...)
 	began := cpu()
 	for n := 1; b.Loop(); n++ {
 		got, err := newClient(b, a, nil).Fetch(ctx, names)
