@@ -71,7 +71,7 @@ func site(t *testing.T) *httptest.Server {
 func tagged(t *testing.T) (origin, commit string) {
 	g := testenv.NewGitRepo(t)
 	for _, tag := range []string{"v0.9", "v1.9", "v1.10", "v2.0-rc1", "nightly"} {
-		commit = g.Commit(tag)
+		g.Commit(tag)
 		g.Git("tag", "-a", "-m", tag, tag)
 	}
 	return "file://" + g.Origin(), g.Git("rev-parse", "v1.10^{}")

@@ -101,7 +101,7 @@ func (c *Checker) archpkg(ctx context.Context, e Entry) ([]candidate, error) {
 	}
 	i := slices.IndexFunc(answer.Results, func(p archPackage) bool { return !strings.Contains(p.Repo, "testing") })
 	if i < 0 {
-		return nil, fmt.Errorf("Arch Linux has no package %s", name) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("there is no package %s in Arch Linux", name)
 	}
 	found := answer.Results[i]
 	text := found.Pkgver + "-" + found.Pkgrel

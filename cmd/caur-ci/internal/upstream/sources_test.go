@@ -223,7 +223,7 @@ func TestFaultsAreSaidWithoutSecrets(t *testing.T) {
 		"another scheme":       {"source = 'regex'\nurl = 'file:///etc/passwd'\nregex = 'x'", nil, "no http or https address"},
 		"no header":            {"source = 'httpheader'\nurl = 'https://example.org/'\nregex = 'x'", map[string][]testenv.Page{"HEAD https://example.org/": page("")}, "without the header Location"},
 		"no project":           {"source = 'pypi'", map[string][]testenv.Page{"GET https://pypi.org/pypi/pkg/json": {{Status: 404}}}, "there is no project pkg"},
-		"no package of Arch":   {"source = 'archpkg'", map[string][]testenv.Page{"GET https://archlinux.org/packages/search/json/?name=pkg": page(`{"results":[]}`)}, "no package pkg"},
+		"no package of Arch":   {"source = 'archpkg'", map[string][]testenv.Page{"GET https://archlinux.org/packages/search/json/?name=pkg": page(`{"results":[]}`)}, "there is no package pkg in Arch Linux"},
 		"no package of theirs": {"source = 'aur'", map[string][]testenv.Page{"GET https://aur.archlinux.org/rpc/v5/info?arg[]=pkg": page(`{"results":[]}`)}, "the AUR has no package pkg"},
 		"no tags":              {"source = 'git'\ngit = 'x'", nil, "no version is there"},
 		"no branch":            {"source = 'git'\ngit = 'https://u:hush@h/x'\nuse_commit = true\nbranch = 'b'", nil, "https://h/x has no refs/heads/b"},
