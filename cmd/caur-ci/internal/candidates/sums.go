@@ -218,32 +218,33 @@ func (s *summer) fill(ctx context.Context, sums map[string][]string) error {
 // sum makes checksums of one source.
 func (s *summer) sum(ctx context.Context, entry string, kinds []string) (map[string]string, error) {
 	source := srcinfo.ParseSource(entry)
-	var hashes []hash.Hash
-	into := func(r io.Reader) error {
-		hashes = hashes[:0]
-		var all []io.Writer
-		for _, kind := range kinds {
-			h := newChecksum(kind)
-			if h == nil {
-				return fmt.Errorf("the checksum %s is not known", kind)
-			}
-			hashes, all = append(hashes, h), append(all, h)
+	hashes := make([]hash.Hash, len(kinds))
+	all := make([]io.Writer, len(kinds))
+	for i, kind := range kinds {
+		if hashes[i] = newChecksum(kind); hashes[i] == nil {
+			return nil, fmt.Errorf("the checksum %s is not known", kind)
 		}
-		_, err := io.Copy(io.MultiWriter(all...), r)
-		return err
+		all[i] = hashes[i]
 	}
+	into := io.MultiWriter(all...)
 	var err error
 	switch {
 	case source.Local:
 		var f pkgdir.File
 		if f, err = regularFile(s.files, source.Name); err == nil {
-			err = into(strings.NewReader(string(f.Data)))
+			_, err = into.Write(f.Data)
 		}
 	case source.VCS != "":
-		err = fmt.Errorf("it is a %s source, whose checksum makepkg has to make: run updpkgsums, or use SKIP", source.VCS)
+		err = gitArchive(ctx, source, into)
 	default:
 		request := download.Request{URL: source.URL, MaxBytes: maxSource, Timeout: sourceTimeout}
-		err = s.web.Stream(ctx, request, func(_ http.Header, r io.Reader) error { return into(r) })
+		err = s.web.Stream(ctx, request, func(_ http.Header, r io.Reader) error {
+			for _, h := range hashes { // an earlier try may have come half way
+				h.Reset()
+			}
+			_, err := io.Copy(into, r)
+			return err
+		})
 	}
 	if err != nil {
 		return nil, err

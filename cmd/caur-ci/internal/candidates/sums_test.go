@@ -114,10 +114,33 @@ func TestALocalFileIsReadFromThePackage(t *testing.T) {
 	}
 }
 
+func TestATagOfGitHasTheChecksumThatMakepkgMakes(t *testing.T) {
+	g := testenv.NewGitRepo(t)
+	g.Write("a", "1\n")
+	g.Write(".gitattributes", "b export-ignore\nc export-subst\n")
+	g.Write("b", "left out\n")
+	g.Write("c", "$Format:%h$\n")
+	g.Commit("older")
+	g.Write("a", "2\n")
+	commit := g.Commit("newer")
+	g.Git("tag", "-a", "-m", "x", "v2")
+	for fragment, ref := range map[string]string{"tag=v$pkgver": "v2", "commit=" + commit + "?signed": commit} {
+		recipe := sumsHead + "source=(x-$pkgver::git+file://" + g.Origin() + "#" + fragment + ")\nsha256sums=(0)\nb2sums=(SKIP)\n"
+		got, err := summed(t, recipe, nil, nil)
+		want := sumOf("sha256sums", g.Git("-c", "core.abbrev=no", "archive", "--format", "tar", ref)) // the archive ends with NUL, not with a line break
+		if err != nil || !strings.Contains(got, "sha256sums=("+want+")") {
+			t.Errorf("%v\n%s\nwant %s", err, got, want)
+		}
+	}
+}
+
 func TestChecksumsAreAllOrNothing(t *testing.T) {
 	for name, c := range map[string]struct{ rest, want string }{
 		"a local file is missing":  {"source=(x-$pkgver.patch)\nmd5sums=(0)\n", "there is no x-2.patch"},
-		"a source of git":          {"source=(git+https://x.example/g.git#tag=$pkgver)\nmd5sums=(0)\n", "whose checksum makepkg has to make"},
+		"a branch of git":          {"source=(git+https://x.example/$pkgver.git#branch=main)\nmd5sums=(0)\n", "names a tag or commit of git"},
+		"a short commit":           {"source=(git+https://x.example/$pkgver.git#commit=abc1234)\nmd5sums=(0)\n", "must have all its digits"},
+		"another system":           {"source=(hg+https://x.example/g#revision=$pkgver)\nmd5sums=(0)\n", "a hg source can have a checksum only"},
+		"no such tag":              {"source=(git+file:///nonexistent#tag=v$pkgver)\nmd5sums=(0)\n", "checksum of git+file:///nonexistent: "},
 		"another scheme":           {"source=(ftp://u:hush@x.example/a-$pkgver)\nmd5sums=(0)\n", "no http or https address"},
 		"too few":                  {"source=(https://x.example/a-$pkgver y)\nmd5sums=(0)\n", "PKGBUILD:6: md5sums has 1 items for the 2 of source"},
 		"sources that are unknown": {"source=(https://x.example/$(uname)-$pkgver)\nmd5sums=(0)\n", "without running the PKGBUILD"},
