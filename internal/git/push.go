@@ -36,6 +36,13 @@ func (r Repo) PushAtomic(ctx context.Context, remote string, refspecs []string, 
 	if err != nil {
 		return err
 	}
+	for _, spec := range refspecs {
+		if _, to, _ := strings.Cut(spec, ":"); strings.HasPrefix(spec, "+") {
+			if _, leased := opts.ForceWithLease[to]; leased {
+				return fmt.Errorf("git push: %q forces, which would make its lease void", spec)
+			}
+		}
+	}
 	args := []string{"push", "--atomic", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"}
 	for _, ref := range slices.Sorted(maps.Keys(opts.ForceWithLease)) {
 		expect := opts.ForceWithLease[ref]

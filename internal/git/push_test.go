@@ -200,3 +200,14 @@ func TestPushAtomicFailsWhenNothingIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestAForcedRefspecCannotMakeItsLeaseVoid(t *testing.T) {
+	g := testenv.NewGitRepo(t)
+	id := g.Commit("one")
+	g.Origin()
+	err := Repo{Dir: g.Dir}.PushAtomic(t.Context(), "origin", []string{"+" + id + ":refs/heads/main"},
+		PushOptions{ForceWithLease: map[string]string{"refs/heads/main": strings.Repeat("1", 40)}})
+	if err == nil || !strings.Contains(err.Error(), "lease void") {
+		t.Error(err)
+	}
+}

@@ -204,13 +204,13 @@ func (h *handIn) push(ctx context.Context) error {
 	opts := git.PushOptions{ForceWithLease: map[string]string{}}
 	var specs []string
 	add := func(id, ref, was string) {
-		specs = append(specs, "+"+id+":"+ref)
+		specs = append(specs, id+":"+ref)
 		opts.ForceWithLease[ref] = was
 	}
 	if h.main != "" {
 		add(h.main, "refs/heads/"+h.base.branch, h.onto.ID)
 		if tag := h.base.ref("refs/tags/" + scheduledTag); !h.moved || tag == h.onto.ID {
-			specs = append(specs, "+"+h.main+":refs/tags/"+scheduledTag)
+			add(h.main, "refs/tags/"+scheduledTag, tag)
 		}
 	}
 	if h.state != "" {

@@ -169,7 +169,7 @@ func (r *requests) push(ctx context.Context, list []*decision) {
 	var specs []string
 	for _, d := range list {
 		ref := "refs/heads/" + forge.BranchPrefix + d.pkgbase
-		specs = append(specs, "+"+r.made[d.pkgbase]+":"+ref)
+		specs = append(specs, r.made[d.pkgbase]+":"+ref)
 		opts.ForceWithLease[ref] = r.branches[d.pkgbase]
 	}
 	err := r.h.repo.Program().PushAtomic(ctx, r.h.base.remote, specs, opts)

@@ -160,7 +160,7 @@ func (p packageReport) reason() string {
 		parts = append(parts, p.Why)
 	}
 	for _, x := range p.Reasons {
-		if p.To == "" || !strings.Contains(x.Text, p.To) { // the version has a column of its own
+		if x.Text != p.From+" → "+p.To { // the version has a column of its own
 			parts = append(parts, x.Text)
 		}
 	}

@@ -34,6 +34,7 @@ func (o *upstreamOptions) flags(cmd *cobra.Command) {
 // upstreamSettings come from the environment alone: they concern the machine, not the repository.
 type upstreamSettings struct {
 	AUR       string          `env:"CAUR_AUR_URL, default=https://aur.archlinux.org"`
+	AURGit    string          `env:"CAUR_AUR_GIT_URL"`
 	AURMirror string          `env:"CAUR_AUR_MIRROR, default=https://github.com/archlinux/aur.git"`
 	Cache     string          `env:"CAUR_CACHE"`
 	Retry     time.Duration   `env:"CAUR_RETRY_WAIT, default=30s"`
@@ -108,8 +109,12 @@ func (a *app) newUpstreams(ctx context.Context, cfg *state.RepoConfig, root *roo
 // aur says where the AUR is. A test or a mirror of one's own has everything below one address.
 func (s *upstreamSettings) aur(cfg *state.RepoConfig, cache string) aursync.Options {
 	base := strings.TrimSuffix(s.AUR, "/")
+	repos := s.AURGit
+	if repos == "" {
+		repos = base
+	}
 	return aursync.Options{
-		ArchiveURL: base + "/packages-meta-ext-v1.json.gz", RPCURL: base + "/rpc", GitURL: base, MirrorURL: s.AURMirror,
+		ArchiveURL: base + "/packages-meta-ext-v1.json.gz", RPCURL: base + "/rpc", GitURL: repos, MirrorURL: s.AURMirror,
 		Proxy: cfg.AURProxy(), CacheDir: filepath.Join(cache, "aur"), GitDir: filepath.Join(cache, "aur.git"), Retry: s.Retry,
 	}
 }
