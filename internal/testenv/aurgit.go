@@ -76,15 +76,30 @@ type AURCommit struct {
 // PushTree makes a commit with a tree of one file whose name git itself would not let pass: "../x", ".git".
 func (a *AUR) PushTree(pkgbase, name, content string) {
 	a.t.Helper()
-	git := "--git-dir=" + a.mirror()
-	blob := a.repo.feed(content, git, "hash-object", "-w", "--stdin")
-	id, err := hex.DecodeString(blob)
+	blob := a.repo.feed(content, "--git-dir="+a.mirror(), "hash-object", "-w", "--stdin")
+	a.commitTree(pkgbase, a.tree("100644", name, blob))
+}
+
+// PushFolder is PushTree with an empty folder of that name.
+func (a *AUR) PushFolder(pkgbase, name string) {
+	a.t.Helper()
+	empty := a.repo.feed("", "--git-dir="+a.mirror(), "hash-object", "-t", "tree", "-w", "--stdin")
+	a.commitTree(pkgbase, a.tree("40000", name, empty))
+}
+
+func (a *AUR) tree(mode, name, object string) string {
+	a.t.Helper()
+	id, err := hex.DecodeString(object)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	tree := a.repo.feed("100644 "+name+"\x00"+string(id), git, "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
-	commit := a.repo.feed("hostile", git, "commit-tree", tree)
-	a.repo.Git(git, "update-ref", "refs/heads/"+pkgbase, commit)
+	return a.repo.feed(mode+" "+name+"\x00"+string(id), "--git-dir="+a.mirror(), "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+}
+
+func (a *AUR) commitTree(pkgbase, tree string) {
+	a.t.Helper()
+	git := "--git-dir=" + a.mirror()
+	a.repo.Git(git, "update-ref", "refs/heads/"+pkgbase, a.repo.feed("hostile", git, "commit-tree", tree))
 }
 
 // Heads gives the newest commit of each pkgbase in the mirror.

@@ -116,7 +116,7 @@ type remembering struct {
 func (r *remembering) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	r.n += int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return n, err

@@ -93,21 +93,25 @@ func TestOnePackageThatCannotBeFetchedHidesNoOther(t *testing.T) {
 	a.PushTree("dotgit", ".git", "evil")
 	a.PushTree("dotGIT", ".GIT", "evil")
 	a.PushTree("control", "a\nb", "evil")
+	a.PushFolder("dotgit-folder", ".git")
+	a.PushFolder("dots-folder", "..")
 	c := newClient(t, a, nil)
 	want := map[string]string{
 		"good": "", "only-direct": "",
-		"gone":     "it has no refs/heads/gone: not found; and from the AUR: git fetch: not found",
-		"outside":  `"evil" is a link that points out of the directory`,
-		"absolute": `"evil" is a link that points out of the directory`,
-		"dots":     `"../x" leads out of the directory`,
-		"dotgit":   `".git" would be a file of git's own`,
-		"dotGIT":   `".GIT" would be a file of git's own`,
-		"control":  `"a\nb" has a control character`,
-		"a b":      `"a b" is no name of a package`,
-		"-x":       `"-x" is no name of a package`,
-		"a:b":      `"a:b" is no name of a package`,
-		"x.lock":   "is no name of a branch",
-		"x..y":     "is no name of a branch",
+		"gone":          "it has no refs/heads/gone: not found; and from the AUR: git fetch: not found",
+		"outside":       `"evil" is a link that points out of the directory`,
+		"absolute":      `"evil" is a link that points out of the directory`,
+		"dots":          `"../x" leads out of the directory`,
+		"dotgit":        `".git" would be a file of git's own`,
+		"dotGIT":        `".GIT" would be a file of git's own`,
+		"dotgit-folder": `".git" is no folder`,
+		"dots-folder":   `".." is no folder`,
+		"control":       `"a\nb" has a control character`,
+		"a b":           `"a b" is no name of a package`,
+		"-x":            `"-x" is no name of a package`,
+		"a:b":           `"a:b" is no name of a package`,
+		"x.lock":        "is no name of a branch",
+		"x..y":          "is no name of a branch",
 	}
 	var names []string
 	for name := range want {

@@ -258,11 +258,11 @@ func TestABadArchiveIsNotBelieved(t *testing.T) {
 }
 
 func TestAnArchiveIsReadHoweverItIsLaidOut(t *testing.T) {
-	real, err := gzip.NewReader(bytes.NewReader(someAUR(t).Archive()))
+	zr, err := gzip.NewReader(bytes.NewReader(someAUR(t).Archive()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(real)
+	text, err := io.ReadAll(zr)
 	if err != nil {
 		t.Fatal(err)
 	}

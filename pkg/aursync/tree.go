@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -124,7 +123,7 @@ func (t *treeReader) entry(mode, full, id string, depth int) error {
 		return nil
 	case "40000":
 		// An empty folder with a bad name would not show up as a file.
-		if err := pkgdir.CheckPath(path.Join(full) + "/x"); err != nil || path.Clean(full) != full {
+		if err := pkgdir.CheckPath(full + "/x"); err != nil {
 			return &pkgdir.Error{Path: full, Reason: "is no folder that a package may have"}
 		}
 		return t.read(full, id, depth+1)

@@ -253,10 +253,10 @@ func TestAMirrorThatIsBehindLosesNoUpdate(t *testing.T) {
 		changed["fix.patch"] = "x"
 		publish(a, "hello", "1", 2_000, changed)
 	}
-	for name, make := range map[string]func(*testenv.AUR){"by a version": older, "by a change": same} {
+	for name, prepare := range map[string]func(*testenv.AUR){"by a version": older, "by a change": same} {
 		t.Run(name, func(t *testing.T) {
 			a := testenv.NewAUR(t)
-			make(a)
+			prepare(a)
 			a.Direct("hello")
 			a.Lag("hello")
 			d, err := asked(t, aurSource(t, a, nil), fromAUR(t, "hello", 1_000, nil))
@@ -264,7 +264,7 @@ func TestAMirrorThatIsBehindLosesNoUpdate(t *testing.T) {
 				t.Errorf("from the AUR itself: %v: %s", err, reasons(d))
 			}
 			a = testenv.NewAUR(t)
-			make(a)
+			prepare(a)
 			a.Lag("hello")
 			s := aurSource(t, a, nil)
 			d, err = asked(t, s, fromAUR(t, "hello", 1_000, nil))
