@@ -224,6 +224,9 @@ func encodedIn(text string) []hidden {
 			end++
 		}
 		run := text[start:end]
+		for end < len(text) && text[end] == '=' { // padding
+			end++
+		}
 		if len(run) >= minEncoded && len(run) <= maxWordLen {
 			if how, decoded, ok := decodeRun(run); ok {
 				out = append(out, hidden{how, decoded, line})
@@ -235,7 +238,7 @@ func encodedIn(text string) []hidden {
 }
 
 func encodedByte(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '+' || c == '/' || c == '=' || c == '\\'
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '+' || c == '/' || c == '\\'
 }
 
 // decodeRun decodes what looks encoded. Words and paths happen to be base64, too; they do not decode to text.

@@ -31,7 +31,8 @@ type binding struct {
 type resolver struct {
 	scan    *scan
 	vars    map[string]*binding
-	variant int // which of several values of a variable is taken
+	variant int  // which of several values of a variable is taken
+	blank   bool // ${IFS} stood in the place of a blank
 }
 
 func (r *resolver) bind(name string, values []string, add bool, feeds []*command) {
@@ -211,6 +212,11 @@ func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
 }
 
 func (b *wordBuilder) param(p *syntax.ParamExp, quoted bool) {
+	if p.Param != nil && p.Param.Value == "IFS" && !quoted {
+		b.r.blank = true
+		b.end()
+		return
+	}
 	value, feeds := b.r.param(p)
 	b.feeds = join(b.feeds, feeds)
 	all := p.Index != nil && isAll(p.Index) || p.Param != nil && p.Param.Value == "@"

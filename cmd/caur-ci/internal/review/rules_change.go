@@ -59,7 +59,7 @@ func codeRules() []Rule {
 		{ID: "srcinfo", Kind: "metadata", Severity: Notice, Title: "The .SRCINFO changed beyond what the PKGBUILD explains", Why: "Dependencies and sources are planned from it."},
 		{ID: "srcinfo-computed", Kind: "metadata", Severity: Info, Minor: true, Title: "A value in .SRCINFO that the PKGBUILD computes changed", Why: "By code that is the same as before: a date, a version in another form."},
 		{ID: "srcinfo-mismatch", Kind: "metadata", Severity: Warning, Title: "The .SRCINFO says something else than the PKGBUILD", Why: "People look at the one, makepkg runs the other."},
-		{ID: "unreadable", Kind: "code", Severity: Warning, Title: "A file cannot be read as bash", Why: "Syntax errors, carriage returns, NUL bytes, other encodings: nobody can say what it does."},
+		{ID: "unreadable", Kind: "code", Severity: Warning, Title: "A file cannot be read", Why: "Syntax errors, carriage returns, NUL bytes, other encodings: nobody can say what it does."},
 		{ID: "too-much", Kind: "code", Severity: Warning, Title: "There is more code, or code inside code, than is looked at", Why: "Judging is bounded; what is beyond was not seen."},
 		{ID: "maintainer-header", Kind: "maintainer", Severity: Notice, Minor: true, Title: "The maintainer named in the comments changed", Why: "A comment proves nothing; with a changed AUR account it is a take-over."},
 	}

@@ -53,7 +53,7 @@ func hiddenRules() []Rule {
 		{ID: "ifs", Kind: "obfuscation", Severity: Warning, Title: "Blanks are written as ${IFS}",
 			Why: "It means a blank, and a reader does not see it.",
 			match: func(c *command) (string, bool) {
-				return c.name, slices.ContainsFunc(c.words, func(w string) bool { return strings.Contains(w, "$IFS") }) && !c.in("read")
+				return c.name, c.ifs && !c.in("read")
 			}},
 		{ID: "shell-hook", Kind: "obfuscation", Severity: Warning, Exposed: Critical, Title: "A trap, an alias or an option changes what later commands do",
 			Why: "What reads like one command runs another.",

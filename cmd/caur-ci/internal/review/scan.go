@@ -36,6 +36,7 @@ type command struct {
 	how   string   // how it was hidden: "decoded from base64", "in an eval"
 	every []string // what all gives
 
+	ifs bool // blanks in it are written as ${IFS}
 	odd bool // its name is written so that a search does not find it: c'u'rl
 }
 
@@ -407,7 +408,7 @@ func (s *scan) call(r *resolver, call *syntax.CallExpr, in input, redirs []redir
 		variants = r.variants(call)
 	}
 	for k := range variants {
-		r.variant = k
+		r.variant, r.blank = k, false
 		c := &command{line: s.lineOf(call), redirs: redirs, feeds: append([]*command(nil), in.feeds...)}
 		for _, a := range call.Assigns {
 			s.assign(r, a, c)
@@ -416,6 +417,7 @@ func (s *scan) call(r *resolver, call *syntax.CallExpr, in input, redirs []redir
 			fields, feeds := r.fields(w)
 			c.words, c.feeds = append(c.words, fields...), append(c.feeds, feeds...)
 		}
+		c.ifs = r.blank
 		if in.known {
 			c.input = in.text
 		}
