@@ -12,6 +12,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// EncodeDB writes the db archive, as .tar.zst, to w. Where w is an *os.File or reads from one as it does (io.ReaderFrom),
+// unchanged frames are copied by the kernel.
+func (d *DB) EncodeDB(w io.Writer) error { return d.encode(w, d.db, false) }
+
+// EncodeFiles writes the files archive in the same way.
+func (d *DB) EncodeFiles(w io.Writer) error { return d.encode(w, d.files, true) }
+
+func (d *DB) encode(w io.Writer, old *archive, files bool) error {
+	if err := d.writeTo(w, old, files); err != nil {
+		return fmt.Errorf("write database: %w", err)
+	}
+	return nil
+}
+
 // WriteDB writes the db archive to path, whose name ends in .tar.zst: to a temporary file beside it, .tmp.NAME as
 // repo-add names it, which is synced and renamed. The directory is not synced.
 func (d *DB) WriteDB(path string) error {
@@ -62,7 +76,7 @@ type frame struct {
 	err  error
 }
 
-func (d *DB) writeTo(f *os.File, old *archive, files bool) error {
+func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
 	workers := runtime.GOMAXPROCS(0)
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(true))
 	if err != nil {
@@ -135,7 +149,7 @@ func (d *DB) plan(plans chan<- planned, stop <-chan struct{}, old *archive, file
 // output writes frames one after the other and remembers them for the index. Frames that were neighbours in the
 // old archive are copied together, in the kernel where it can.
 type output struct {
-	f       *os.File
+	f       io.Writer
 	old     *archive
 	groups  []*group
 	off     int64

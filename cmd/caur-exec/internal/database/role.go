@@ -130,24 +130,51 @@ func (r *role) sweep(ctx context.Context) {
 		r.trouble(ctx, "sweep landing zone", err)
 		return
 	}
-	live := make(map[landing.Place]bool)
-	for _, job := range now.Running {
-		live[landing.PlaceOf(job.Job, 0)] = true
-	}
-	for _, p := range now.Publishing {
-		if p.Job != nil {
-			live[landing.PlaceOf(*p.Job, 0)] = true
-		}
-	}
-	swept, err = r.zone.Sweep(time.Now().Add(-keepLanding), func(p landing.Place) bool {
-		p.Token = 0
-		return live[p]
-	})
+	at := time.Now()
+	landed, err := r.zone.Sweep(at, at.Add(-keepLanding), livePlaces(now))
 	if err != nil {
 		r.trouble(ctx, "sweep landing zone", err)
 	}
-	for _, path := range swept {
-		r.log.Warn("nobody waits for this upload: removed", "path", path)
+	for _, path := range landed.Quarantined {
+		r.log.Warn("nobody waits for this upload: its token is old, or the job has ended; set aside for a day", "path", path)
+	}
+	for _, path := range landed.Removed {
+		r.log.Warn("removed from the landing zone", "path", path)
+	}
+}
+
+// livePlaces tells the places of runs that upload or wait to be published from those of builders that came back from the
+// dead. What was claimed after the snapshot has a token later than its time: tokens never are below Redis' clock in
+// microseconds.
+func livePlaces(s *queue.Snapshot) func(landing.Place) bool {
+	live := make(map[landing.Place]bool)
+	publishing := make(map[landing.Place]bool)
+	for _, job := range s.Running {
+		live[landing.PlaceOf(job.Job, job.Token)], live[landing.PlaceOf(job.Job, 0)] = true, true
+	}
+	for _, p := range s.Publishing {
+		if p.Job != nil {
+			publishing[landing.PlaceOf(*p.Job, 0)] = true
+		}
+	}
+	after := s.Time.Add(-time.Minute).UnixMicro()
+	return func(p landing.Place) bool {
+		if live[p] || p.Token > after {
+			return true
+		}
+		p.Token = 0 // the queue does not tell the token of what waits to be published
+		return publishing[p]
+	}
+}
+
+// setAside puts the upload of a refused or canceled job into quarantine.
+func (r *role) setAside(log *slog.Logger, d *queue.Delivery, reason string) {
+	to, err := r.zone.Quarantine(landing.PlaceOf(*d.Job, d.Token), reason, time.Now())
+	if err != nil {
+		log.Warn("a refused upload stays in the landing zone", "error", err)
+	}
+	if to != "" {
+		log.Warn("refused upload set aside for a day", "path", to, "token", d.Token, "reason", reason)
 	}
 }
 
@@ -212,7 +239,13 @@ func (r *role) handle(ctx context.Context, d *queue.Delivery) {
 		log.Warn("the end of the delivery is not noted, it will be taken again", "error", err)
 		return
 	}
-	if status == queue.Success && d.Job != nil {
+	switch {
+	case d.Job == nil:
+	case status == queue.Canceled:
+		r.setAside(log, d, "the job was canceled or replaced")
+	case status == queue.Failed:
+		r.setAside(log, d, message)
+	case status == queue.Success:
 		if err := r.zone.Remove(landing.PlaceOf(*d.Job, d.Token)); err != nil {
 			log.Warn("leftovers in the landing zone", "error", err)
 		}

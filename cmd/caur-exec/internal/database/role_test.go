@@ -167,6 +167,21 @@ func (h *host) landed(place landing.Place) bool {
 	return err == nil
 }
 
+// setAside demands that an upload is in quarantine, with its file, and that the log says so.
+func (h *host) setAside(place landing.Place, reason string) {
+	h.t.Helper()
+	h.log.wait(h.t, "set aside for a day")
+	aside := filepath.Join(h.s.LandingPath, ".quarantine", place.Dir())
+	files, err := os.ReadDir(aside)
+	why, readErr := os.ReadFile(filepath.Join(aside, "REASON"))
+	if err != nil || readErr != nil || len(files) < 2 || !strings.Contains(string(why), reason) {
+		h.t.Errorf("in quarantine are %v, because of %q; want %q: %v, %v", files, why, reason, err, readErr)
+	}
+	if h.landed(place) {
+		h.t.Error("the upload is still in the landing zone")
+	}
+}
+
 func TestDeliveriesArePublishedAndEnded(t *testing.T) {
 	h := newHost(t)
 	early, place := h.build("demo", pkgtest.Spec{Name: "foo"}, pkgtest.Spec{Name: "foo-data"})
@@ -199,9 +214,7 @@ func TestRefusedDeliveriesFailAndTheNextOnesGoOn(t *testing.T) {
 	h.want(first, queue.Success, "")
 	older, place := h.build("demo", pkgtest.Spec{Name: "foo", Version: "1-1"})
 	h.want(older, queue.Failed, "older than 2-1")
-	if !h.landed(place) {
-		t.Error("the evidence is gone from the landing zone")
-	}
+	h.setAside(place, "older than 2-1")
 	thief, _ := h.build("demo", pkgtest.Spec{Name: "thief"}, pkgtest.Spec{Name: "foo", Base: "thief", Version: "3-1"})
 	h.want(thief, queue.Failed, "belongs to pkgbase foo")
 	unknown, _ := h.build("nowhere", pkgtest.Spec{Name: "foo"})
@@ -262,12 +275,12 @@ type hooked struct {
 	hook func(ctx context.Context, n int) error
 }
 
-func (s *hooked) Sign(ctx context.Context, in, out string) error {
+func (s *hooked) Sign(ctx context.Context, path string) ([]byte, error) {
 	s.n++
 	if err := s.hook(ctx, s.n); err != nil {
-		return err
+		return nil, err
 	}
-	return s.Signer.Sign(ctx, in, out)
+	return s.Signer.Sign(ctx, path)
 }
 
 func (h *host) take() *queue.Delivery {
@@ -293,9 +306,7 @@ func TestAJobThatIsCanceledWhileItIsPublishedIsNotPublished(t *testing.T) {
 	r.handle(t.Context(), h.take())
 	h.want(task, queue.Canceled, "")
 	h.nothingPublished()
-	if !h.landed(place) {
-		t.Error("the upload is gone")
-	}
+	h.setAside(place, "the job was canceled or replaced")
 	// The line is free.
 	next, _ := h.build("demo", pkgtest.Spec{Name: "bar"})
 	r = h.prepared(func(context.Context, int) error { return nil })
@@ -403,29 +414,78 @@ func TestTwoDatabaseProcessesPublishEachOnce(t *testing.T) {
 	}
 }
 
-func TestUploadsThatNobodyWaitsForAreSwept(t *testing.T) {
+// upload puts a package into a place, as a builder does that came back from the dead.
+func (h *host) upload(place landing.Place) {
+	h.t.Helper()
+	sender, err := landing.NewLocal(h.s.LandingPath, place)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	path := pkgtest.Make(h.t, h.t.TempDir(), pkgtest.Spec{Name: place.Pkgbase})
+	if _, err := sender.Put(h.t.Context(), path, filepath.Base(path)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestUploadsWithAnOldTokenAreSetAsideForADay(t *testing.T) {
 	h := newHost(t)
 	_, waits := h.build("demo", pkgtest.Spec{Name: "waits"})
+	runs := queue.Job{Pkgbase: "runs", TargetRepo: "demo", SourceRepo: "packages", Arch: "x86_64", Class: "1"}
+	claim := func() landing.Place {
+		t.Helper()
+		if _, err := h.q.Enqueue(t.Context(), queue.Batch{Jobs: []queue.Job{runs}}); err != nil {
+			t.Fatal(err)
+		}
+		lease, err := h.q.Claim(t.Context(), queue.Builder{Name: "builder", Class: "1"}, time.Minute)
+		if err != nil || lease == nil {
+			t.Fatalf("claim: %v, %v", lease, err)
+		}
+		return landing.PlaceOf(lease.Job, lease.Token)
+	}
+	replaced := claim()
+	running := claim() // replaces the first run
 	dead := landing.Place{TargetRepo: "demo", Arch: "x86_64", Pkgbase: "dead", Token: 1}
-	sender, err := landing.NewLocal(h.s.LandingPath, dead)
+	later := dead
+	later.Token = time.Now().Add(time.Hour).UnixMicro() // claimed after we looked
+	for _, place := range []landing.Place{replaced, running, dead, later} {
+		h.upload(place)
+	}
+	snapshot, err := h.q.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := pkgtest.Make(t, t.TempDir(), pkgtest.Spec{Name: "dead"})
-	if _, err := sender.Put(t.Context(), path, filepath.Base(path)); err != nil {
-		t.Fatal(err)
-	}
-	err = filepath.WalkDir(h.s.LandingPath, func(path string, _ os.DirEntry, err error) error {
-		pkgtest.Age(t, path, 48*time.Hour)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	snapshot.Time = snapshot.Time.Add(2 * time.Minute)
+	live := livePlaces(snapshot)
+	for place, want := range map[landing.Place]bool{waits: true, replaced: false, running: true, dead: false, later: true} {
+		if live(place) != want {
+			t.Errorf("%s waited for: %v, want %v", place.Dir(), !want, want)
+		}
 	}
 	h.prepared(func(context.Context, int) error { return nil }).sweep(t.Context())
-	if h.landed(dead) || !h.landed(waits) {
-		t.Errorf("dead is there: %v; what waits is there: %v", h.landed(dead), h.landed(waits))
+	h.setAside(dead, "its token is old")
+	for _, place := range []landing.Place{waits, running, later} {
+		if !h.landed(place) {
+			t.Errorf("%s is gone", place.Dir())
+		}
 	}
+}
+
+func TestAWrongHashIsRefusedAndSetAside(t *testing.T) {
+	h := newHost(t)
+	task, place := h.build("demo", pkgtest.Spec{Name: "foo"})
+	file := filepath.Join(h.s.LandingPath, place.Dir(), "foo-1-1-any.pkg.tar.zst")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1] ^= 1
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	h.want(task, queue.Failed, "SHA-256")
+	h.setAside(place, "in the landing zone has SHA-256")
+	h.nothingPublished()
 }
 
 func TestTheRoleDoesNotStartWithoutWhatItNeeds(t *testing.T) {

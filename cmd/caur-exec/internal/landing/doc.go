@@ -12,5 +12,6 @@
 // So every step of a path is opened without following links, only regular files with one name are read, and what was
 // checked is a private copy.
 //
-// What is refused stays where it is, as evidence, until [Zone.Sweep] removes it a day later.
+// An upload that is refused (an old token, a wrong hash, a canceled job) is set aside in .quarantine/, with a file REASON,
+// and [Zone.Sweep] removes it a day later. Nothing there is ever published, except by hand.
 package landing

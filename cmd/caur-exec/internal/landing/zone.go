@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
-	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,9 +52,9 @@ func (z *Zone) open(p Place) (*os.File, error) {
 	return os.NewFile(uintptr(fd), at), nil
 }
 
-// Take copies the delivered file f of a place to dst, which must not exist, and checks size and hash of the very
-// bytes that it copied. On an error dst is not there. The copy is not synced.
-func (z *Zone) Take(ctx context.Context, p Place, f queue.File, dst string) (err error) {
+// Copy writes the delivered file f of a place to dst, and checks size and hash of the very bytes that it wrote. After an
+// error what dst has got must not be used.
+func (z *Zone) Copy(ctx context.Context, p Place, f queue.File, dst io.Writer) error {
 	if _, err := syncdb.ParseFilename(f.Name); err != nil {
 		return err
 	}
@@ -71,20 +68,8 @@ func (z *Zone) Take(ctx context.Context, p Place, f queue.File, dst string) (err
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			os.Remove(dst)
-		}
-	}()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(out, h), io.LimitReader(&contextReader{ctx, in}, f.Size+1))
+	n, err := io.Copy(io.MultiWriter(dst, h), io.LimitReader(&contextReader{ctx, in}, f.Size+1))
 	if err != nil {
 		return fmt.Errorf("copy %s from the landing zone: %w", f.Name, err)
 	}
@@ -163,91 +148,4 @@ func removeEmpty(root *os.Root, dir string) {
 			return
 		}
 	}
-}
-
-// Sweep removes what nobody waits for any more: whatever was last changed before the given time, unless it belongs to
-// a job for which live says that it runs or waits to be published (asked with Token 0 for a directory above the
-// token). It returns the paths it removed, relative to the zone.
-func (z *Zone) Sweep(before time.Time, live func(Place) bool) (removed []string, err error) {
-	root, err := os.OpenRoot(z.root)
-	if err != nil {
-		return nil, fmt.Errorf("landing zone: %w", err)
-	}
-	defer root.Close()
-	s := &sweep{root: root, before: before, live: live}
-	if err := s.dir(".", nil); err != nil {
-		return s.removed, fmt.Errorf("sweep landing zone: %w", err)
-	}
-	return s.removed, nil
-}
-
-type sweep struct {
-	root    *os.Root
-	before  time.Time
-	live    func(Place) bool
-	removed []string
-}
-
-// dir sweeps a directory above the token: in it only directories are in their place.
-func (s *sweep) dir(dir string, above []string) error {
-	entries, err := fs.ReadDir(s.root.FS(), dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		at, names := path.Join(dir, e.Name()), append(above[:len(above):len(above)], e.Name())
-		if e.IsDir() && len(names) < 4 {
-			if err := s.dir(at, names); err != nil {
-				return err
-			}
-			if old, err := s.old(at); err == nil && old && !s.live(placeAt(names)) && s.root.Remove(at) == nil {
-				s.removed = append(s.removed, at)
-			}
-			continue
-		}
-		if old, err := s.old(at); err != nil {
-			return err
-		} else if !old || (len(names) == 4 && s.live(placeAt(names))) {
-			continue
-		}
-		if err := s.root.RemoveAll(at); err != nil {
-			return err
-		}
-		s.removed = append(s.removed, at)
-	}
-	return nil
-}
-
-// old says whether a file, or a directory and everything in it, was last changed before the limit.
-func (s *sweep) old(at string) (bool, error) {
-	st, err := s.root.Lstat(at)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil // gone meanwhile
-	}
-	if err != nil || !st.ModTime().Before(s.before) || !st.IsDir() {
-		return err == nil && st.ModTime().Before(s.before), err
-	}
-	entries, err := fs.ReadDir(s.root.FS(), at)
-	if err != nil {
-		return false, err
-	}
-	for _, e := range entries {
-		if old, err := s.old(path.Join(at, e.Name())); err != nil || !old {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func placeAt(names []string) Place {
-	p := Place{}
-	for i, to := range []*string{&p.TargetRepo, &p.Arch, &p.Pkgbase} {
-		if i < len(names) {
-			*to = names[i]
-		}
-	}
-	if len(names) == 4 {
-		p.Token, _ = strconv.ParseInt(names[3], 10, 64)
-	}
-	return p
 }

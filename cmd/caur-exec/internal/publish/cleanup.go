@@ -40,7 +40,7 @@ func (p *Publisher) cleanup(ctx context.Context, d *queue.Delivery) (Outcome, er
 	if !exists(l.root) {
 		return Outcome{}, nil // nothing was published yet
 	}
-	unlock, err := lock(ctx, l.root)
+	unlock, err := p.lock(ctx, l.root)
 	if err != nil {
 		return Outcome{}, err
 	}

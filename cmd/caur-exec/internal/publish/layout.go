@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,8 @@ func (l layout) state() string   { return filepath.Join(hidden, l.arch) }
 func (l layout) stage() string   { return filepath.Join(l.state(), "stage") }
 func (l layout) journal() string { return filepath.Join(l.state(), "journal.json") }
 
+func (l layout) pairs() string { return filepath.Join(l.state(), "pairs") }
+
 func (l layout) staged(name string) string  { return filepath.Join(l.stage(), name+".part") }
 func (l layout) file(name string) string    { return filepath.Join(l.arch, name) }
 func (l layout) archive(name string) string { return filepath.Join(archiveDir, name) }
@@ -67,8 +70,8 @@ func (l layout) open() (*syncdb.DB, error) {
 		return nil, err
 	}
 	if len(files) > 0 {
-		return nil, fmt.Errorf("%s has %d package files but no database %s: restore it from a mirror or backup, or make it anew with repo-add (%s)",
-			l.abs(l.arch), len(files), l.dbName("db"), l.repo)
+		return nil, fmt.Errorf("%s has %d package files but no database %s: restore it from a mirror or backup, or make it anew with caur-exec repo rebuild %s --arch %s",
+			l.abs(l.arch), len(files), l.dbName("db"), l.repo, l.arch)
 	}
 	return syncdb.New(), nil
 }
@@ -119,9 +122,9 @@ func exists(path string) bool {
 }
 
 // lock makes this process the only one that changes the target repo, waiting until it may.
-func lock(ctx context.Context, root string) (unlock func(), err error) {
+func (p *Publisher) lock(ctx context.Context, root string) (unlock func(), err error) {
 	dir := filepath.Join(root, hidden)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := p.mkdir(dir); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
@@ -148,32 +151,12 @@ func lock(ctx context.Context, root string) (unlock func(), err error) {
 	}
 }
 
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// replace writes a small file by way of a temporary one, synced, in the hidden directory.
-func (l layout) replace(rel string, content []byte) error {
+// replace writes a small file by way of a temporary one in the hidden directory. The directory is not synced.
+func (p *Publisher) replace(l layout, rel string, content []byte) error {
 	tmp := l.abs(filepath.Join(hidden, filepath.Base(rel)+".part"))
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	err := p.create(tmp, func(w io.Writer) error { _, err := w.Write(content); return err })
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	return os.Rename(tmp, l.abs(rel))
+	return p.disk.Rename(tmp, l.abs(rel))
 }

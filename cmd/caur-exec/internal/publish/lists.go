@@ -51,11 +51,11 @@ func (p *Publisher) writeLists(l layout, db *syncdb.DB) error {
 		name    string
 		content []byte
 	}{{"pkgs.txt", lines(packages)}, {"pkgs.files.txt", lines(files)}, {"lastupdate", []byte(now + "\n")}} {
-		if err := l.replace(list.name, list.content); err != nil {
+		if err := p.replace(l, list.name, list.content); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.disk.Sync(l.root)
 }
 
 // lines sorts names, drops what is there twice (packages of architecture any) and joins them.

@@ -222,11 +222,11 @@ type failing struct {
 	err   error
 }
 
-func (f *failing) Sign(ctx context.Context, in, out string) error {
+func (f *failing) Sign(ctx context.Context, path string) ([]byte, error) {
 	if f.after--; f.after < 0 {
-		return f.err
+		return nil, f.err
 	}
-	return f.Signer.Sign(ctx, in, out)
+	return f.Signer.Sign(ctx, path)
 }
 
 func TestSignedDatabases(t *testing.T) {
@@ -324,7 +324,7 @@ func TestPublishersAtTheSameTimeTakeTurns(t *testing.T) {
 	wg.Wait()
 	s.check(want...)
 
-	unlock, err := lock(t.Context(), s.path())
+	unlock, err := s.publisher().lock(t.Context(), s.path())
 	if err != nil {
 		t.Fatal(err)
 	}

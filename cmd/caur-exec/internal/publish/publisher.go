@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,6 +34,7 @@ type Options struct {
 // file lets one at a time change a target repo.
 type Publisher struct {
 	o     Options
+	disk  disk
 	fault func(point string) // set by tests: called at every point where a crash is to be survived
 }
 
@@ -47,7 +49,7 @@ func New(o Options) (*Publisher, error) {
 	if o.StillWanted == nil {
 		o.StillWanted = func(context.Context, *queue.Delivery) error { return nil }
 	}
-	return &Publisher{o: o}, nil
+	return &Publisher{o: o, disk: osDisk{}}, nil
 }
 
 func (p *Publisher) point(name string) {
@@ -91,7 +93,7 @@ func (p *Publisher) publish(ctx context.Context, d *queue.Delivery) (Outcome, er
 	if err := landing.CheckFiles(*d.Job, d.Result.Files); err != nil {
 		return Outcome{}, refusef("%v", err)
 	}
-	unlock, err := lock(ctx, l.root)
+	unlock, err := p.lock(ctx, l.root)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -149,12 +151,12 @@ func (t *Transaction) put(ctx context.Context, in incoming, signed bool) error {
 	case signed:
 		sig = t.l.abs(t.l.file(name + ".sig"))
 	case in.present:
-		if err := t.p.o.Signer.Sign(ctx, t.l.abs(t.l.file(name)), sig); err != nil {
+		if err := t.sign(ctx, t.l.file(name), sig); err != nil {
 			return err
 		}
 		t.add(opPlace, t.l.staged(name+".sig"), t.l.file(name+".sig"))
 	default:
-		if err := t.sign(ctx, name); err != nil {
+		if err := t.sign(ctx, t.l.staged(name), sig); err != nil {
 			return err
 		}
 		t.place(name)
@@ -185,10 +187,7 @@ func (t *Transaction) stagePackage(ctx context.Context, d *queue.Delivery, f que
 	err := sameFile(ctx, path, f)
 	if errors.Is(err, os.ErrNotExist) {
 		path, present = t.l.abs(t.l.staged(f.Name)), false
-		err = t.p.o.Zone.Take(ctx, landing.PlaceOf(*d.Job, d.Token), f, path)
-		if err == nil {
-			err = syncPath(path)
-		}
+		err = t.p.create(path, func(w io.Writer) error { return t.p.o.Zone.Copy(ctx, landing.PlaceOf(*d.Job, d.Token), f, w) })
 	}
 	if err != nil {
 		return incoming{}, refusedByZone(err)
@@ -270,7 +269,7 @@ func decide(db *syncdb.DB, packages []incoming, pkgbase string, force bool) (out
 				e.Name, base, pkgbase)
 		}
 		if srcinfo.Vercmp(in.pkg.Version, e.Version) < 0 && !force {
-			return Outcome{}, nil, refusef("%s %s is older than %s in the repository: raise the epoch, or force it", e.Name, in.pkg.Version, e.Version)
+			return Outcome{}, nil, refusef("%s %s is older than %s in the repository: raise the epoch, or publish it by hand with caur-exec repo add --force", e.Name, in.pkg.Version, e.Version)
 		}
 		if e.Filename != name {
 			superseded = append(superseded, e.Filename)

@@ -110,7 +110,7 @@ func (p *Publisher) Rebuild(ctx context.Context, repo, arch string) (out Outcome
 	if !exists(l.abs(l.arch)) {
 		return Outcome{}, nil, refusef("%s does not exist", l.abs(l.arch))
 	}
-	unlock, err := lock(ctx, l.root)
+	unlock, err := p.lock(ctx, l.root)
 	if err != nil {
 		return Outcome{}, nil, err
 	}

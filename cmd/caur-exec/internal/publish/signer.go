@@ -20,8 +20,8 @@ import (
 
 // Signer makes binary detached OpenPGP signatures. It may be used by several goroutines.
 type Signer interface {
-	// Sign writes the signature of the file in to the file out, which must not exist.
-	Sign(ctx context.Context, in, out string) error
+	// Sign returns the signature of the file at path.
+	Sign(ctx context.Context, path string) ([]byte, error)
 	// Key is the fingerprint of the key, in capitals.
 	Key() string
 }
@@ -74,32 +74,33 @@ func (g *GPG) trial(ctx context.Context) error {
 	if err := os.WriteFile(in, []byte("trial\n"), 0o600); err != nil {
 		return err
 	}
-	return g.Sign(ctx, in, in+".sig")
+	_, err = g.Sign(ctx, in)
+	return err
 }
 
 // Sign runs gpg once.
-func (g *GPG) Sign(ctx context.Context, in, out string) error {
+func (g *GPG) Sign(ctx context.Context, path string) ([]byte, error) {
 	args := []string{"--pinentry-mode", "error"}
 	var stdin io.Reader
 	if secret := g.passphrase.Reveal(); secret != "" {
 		args = []string{"--pinentry-mode", "loopback", "--passphrase-fd", "0"}
 		stdin = strings.NewReader(secret + "\n")
 	}
-	args = append(args, "--local-user", g.key, "--no-armor", "--output", out, "--detach-sign", "--", in)
-	_, err := g.gpg(ctx, stdin, args...)
+	args = append(args, "--local-user", g.key, "--no-armor", "--output", "-", "--detach-sign", "--", path)
+	signature, err := g.gpg(ctx, stdin, args...)
 	var exit *childproc.ExitError
 	if errors.As(err, &exit) && exit.Cause == nil {
 		switch {
 		case strings.Contains(exit.Stderr, "No pinentry"):
-			return fmt.Errorf("signing key %s has a passphrase and the agent does not hold it: give it as GPG_PASSPHRASE_FILE, or sign once by hand with gpg --homedir %s: %w", g.key, g.home, err)
+			return nil, fmt.Errorf("signing key %s has a passphrase and the agent does not hold it: give it as GPG_PASSPHRASE_FILE, or sign once by hand with gpg --homedir %s: %w", g.key, g.home, err)
 		case strings.Contains(exit.Stderr, "Bad passphrase"):
-			return fmt.Errorf("GPG_PASSPHRASE is not the passphrase of signing key %s: %w", g.key, err)
+			return nil, fmt.Errorf("GPG_PASSPHRASE is not the passphrase of signing key %s: %w", g.key, err)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sign with key %s: %w", g.key, err)
+		return nil, fmt.Errorf("sign with key %s: %w", g.key, err)
 	}
-	return nil
+	return signature, nil
 }
 
 func (g *GPG) gpg(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
@@ -176,22 +177,17 @@ func (k *KeyFile) config() *packet.Config {
 }
 
 // Sign hashes the file in this process.
-func (k *KeyFile) Sign(ctx context.Context, in, out string) error {
-	f, err := os.Open(in)
+func (k *KeyFile) Sign(ctx context.Context, path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("sign: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	defer f.Close()
 	var sig bytes.Buffer
 	if err := openpgp.DetachSign(&sig, k.entity, &untilDone{ctx, f}, k.config()); err != nil {
-		return fmt.Errorf("sign with key %s: %w", k.Key(), err)
+		return nil, fmt.Errorf("sign with key %s: %w", k.Key(), err)
 	}
-	w, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return fmt.Errorf("sign: %w", err)
-	}
-	_, err = w.Write(sig.Bytes())
-	return errors.Join(err, w.Close())
+	return sig.Bytes(), nil
 }
 
 type untilDone struct {

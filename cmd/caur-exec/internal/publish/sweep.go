@@ -53,7 +53,7 @@ func (p *Publisher) eachRepo(ctx context.Context, do func(root, repo string) err
 		if !e.IsDir() || !legalRepo.MatchString(e.Name()) || !exists(filepath.Join(root, hidden)) {
 			continue
 		}
-		unlock, err := lock(ctx, root)
+		unlock, err := p.lock(ctx, root)
 		if err == nil {
 			err = do(root, e.Name())
 			unlock()
@@ -95,7 +95,7 @@ func (p *Publisher) sweepArchive(root string) (deleted []string, err error) {
 		if since, err := changed(filepath.Join(dir, name)); err != nil || p.o.Now().Sub(since) < keepArchived {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+		if err := p.disk.Remove(filepath.Join(dir, name)); err != nil {
 			return deleted, err
 		}
 		deleted = append(deleted, filepath.Join(archiveDir, name))
@@ -147,7 +147,7 @@ func (p *Publisher) sweepOrphans(l layout) (moved []string, err error) {
 		if since, err := changed(l.abs(l.file(name))); err != nil || p.o.Now().Sub(since) < keepOrphans {
 			continue
 		}
-		if err := (step{Op: opArchive, From: l.file(name), To: l.archive(name)}).apply(l, p.o.Now()); err != nil {
+		if err := p.step(l, step{Op: opArchive, From: l.file(name), To: l.archive(name)}); err != nil {
 			return moved, err
 		}
 		moved = append(moved, l.file(name))

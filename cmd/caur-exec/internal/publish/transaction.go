@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/caur-build/caur/internal/syncdb"
 )
@@ -56,7 +56,7 @@ func (p *Publisher) beginWith(l layout, open func() (*syncdb.DB, error)) (*Trans
 		return nil, err
 	}
 	for _, dir := range []string{l.arch, archiveDir, l.stage()} {
-		if err := os.MkdirAll(l.abs(dir), 0o755); err != nil {
+		if err := p.mkdir(l.abs(dir)); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +71,7 @@ func (p *Publisher) beginWith(l layout, open func() (*syncdb.DB, error)) (*Trans
 func (t *Transaction) end() {
 	t.db.Close()
 	if !exists(t.l.abs(t.l.journal())) {
-		_ = os.RemoveAll(t.l.abs(t.l.stage()))
+		_ = t.p.disk.RemoveAll(t.l.abs(t.l.stage()))
 	}
 }
 
@@ -117,21 +117,15 @@ func (t *Transaction) finish(ctx context.Context, id string, superseded []string
 
 func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 	name := t.l.dbName(kind)
-	part := t.l.staged(name)
-	write := t.db.WriteDB
+	part, link := t.l.staged(name), strings.TrimSuffix(name, ".tar.zst")
+	encode := t.db.EncodeDB
 	if kind == "files" {
-		write = t.db.WriteFiles
+		encode = t.db.EncodeFiles
 	}
-	// The name of what is written must tell its compression; the stage is ours, so a second name does no harm.
-	made := strings.TrimSuffix(t.l.abs(part), ".part")
-	if err := write(made); err != nil {
-		return err
-	}
-	if err := os.Rename(made, t.l.abs(part)); err != nil {
+	if err := t.p.create(t.l.abs(part), encode); err != nil {
 		return err
 	}
 	t.p.point("staged " + kind)
-	link := strings.TrimSuffix(name, ".tar.zst")
 	if !t.p.o.SignDB {
 		// A signature of an older database would make every reader with SigLevel = Optional fail.
 		t.add(opRemove, "", t.l.file(link+".sig"))
@@ -140,7 +134,7 @@ func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 		t.add(opLink, name, t.l.file(link))
 		return nil
 	}
-	if err := t.sign(ctx, name); err != nil {
+	if err := t.sign(ctx, part, t.l.abs(t.l.staged(name+".sig"))); err != nil {
 		return err
 	}
 	t.add(opPlace, part, t.l.file(name))
@@ -150,22 +144,19 @@ func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 	return nil
 }
 
-// sign makes the signature of a staged file, also staged and synced.
-func (t *Transaction) sign(ctx context.Context, name string) error {
-	sig := t.l.abs(t.l.staged(name + ".sig"))
-	if err := t.p.o.Signer.Sign(ctx, t.l.abs(t.l.staged(name)), sig); err != nil {
+// sign writes the signature of a file, whose path is relative to the target repo, to sig in the stage.
+func (t *Transaction) sign(ctx context.Context, rel, sig string) error {
+	signature, err := t.p.o.Signer.Sign(ctx, t.l.abs(rel))
+	if err != nil {
 		return err
 	}
 	t.p.point("signed")
-	if err := os.Chmod(sig, 0o644); err != nil {
-		return err
-	}
-	return syncPath(sig)
+	return t.p.create(sig, func(w io.Writer) error { _, err := w.Write(signature); return err })
 }
 
 // commit writes the journal. Nothing has changed for readers when it fails.
 func (t *Transaction) commit(id string, wanted func() error) error {
-	if err := syncPath(t.l.abs(t.l.stage())); err != nil {
+	if err := t.p.disk.Sync(t.l.abs(t.l.stage())); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(journal{Version: journalVersion, ID: id, Steps: t.steps}, "", "\t")
@@ -173,30 +164,27 @@ func (t *Transaction) commit(id string, wanted func() error) error {
 		return err
 	}
 	tmp := t.l.abs(t.l.journal()) + ".part"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return err
-	}
-	if err := syncPath(tmp); err != nil {
+	if err := t.p.create(tmp, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return err
 	}
 	t.p.point("journal written")
 	if err := wanted(); err != nil {
-		os.Remove(tmp)
+		_ = t.p.disk.Remove(tmp)
 		return err
 	}
 	t.p.point("wanted")
-	if err := os.Rename(tmp, t.l.abs(t.l.journal())); err != nil {
+	if err := t.p.disk.Rename(tmp, t.l.abs(t.l.journal())); err != nil {
 		return err
 	}
 	t.p.point("committed")
-	return syncPath(t.l.abs(t.l.state()))
+	return t.p.disk.Sync(t.l.abs(t.l.state()))
 }
 
 // apply makes the steps, writes the lists and removes the journal. It may be called again at any time until then. db
 // is the database that the steps put in place; nil makes it be read.
 func (p *Publisher) apply(l layout, steps []step, db *syncdb.DB) error {
 	for _, s := range steps {
-		if err := s.apply(l, p.o.Now()); err != nil {
+		if err := p.step(l, s); err != nil {
 			return fmt.Errorf("%s %s: %w", s.Op, s.To, err)
 		}
 		p.point("step " + s.Op + " " + s.To)
@@ -205,65 +193,64 @@ func (p *Publisher) apply(l layout, steps []step, db *syncdb.DB) error {
 		return fmt.Errorf("write lists: %w", err)
 	}
 	p.point("lists")
-	if err := os.Remove(l.abs(l.journal())); err != nil {
+	if err := p.disk.Remove(l.abs(l.journal())); err != nil {
 		return err
 	}
 	p.point("journal removed")
-	return syncPath(l.abs(l.state()))
+	return p.disk.Sync(l.abs(l.state()))
 }
 
-func (s step) apply(l layout, now time.Time) error {
+func (p *Publisher) step(l layout, s step) error {
 	from, to := l.abs(s.From), l.abs(s.To)
 	switch s.Op {
 	case opPlace:
-		err := os.Rename(from, to)
+		err := p.disk.Rename(from, to)
 		if errors.Is(err, fs.ErrNotExist) && exists(to) {
 			return nil
 		}
 		return err
 	case opArchive:
-		err := os.Chtimes(from, now, now)
+		err := p.disk.Touch(from, p.o.Now())
 		if err == nil {
-			err = os.Rename(from, to)
+			err = p.disk.Rename(from, to)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	case opLink:
-		return link(l, s.From, to)
+		return p.link(l, s.From, to)
 	case opRemove:
-		if err := os.Remove(to); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return p.remove(to)
 	case opSync:
-		return syncPath(to)
+		return p.disk.Sync(to)
 	}
 	return fmt.Errorf("unknown operation %q: the journal is of a newer version of this program", s.Op)
 }
 
 // link points to at target without a moment in which it is not there.
-func link(l layout, target, to string) error {
+func (p *Publisher) link(l layout, target, to string) error {
 	if now, err := os.Readlink(to); err == nil && now == target {
 		return nil
 	}
 	tmp := l.abs(filepath.Join(l.state(), "link.part"))
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := p.remove(tmp); err != nil {
 		return err
 	}
-	if err := os.Symlink(target, tmp); err != nil {
+	if err := p.disk.Symlink(target, tmp); err != nil {
 		return err
 	}
-	return os.Rename(tmp, to)
+	return p.disk.Rename(tmp, to)
 }
 
 // recover completes a committed transaction or forgets one that was not committed.
 func (p *Publisher) recover(l layout) error {
 	data, err := os.ReadFile(l.abs(l.journal()))
 	if errors.Is(err, fs.ErrNotExist) {
-		os.Remove(l.abs(l.journal()) + ".part")
-		return os.RemoveAll(l.abs(l.stage()))
+		if err := p.remove(l.abs(l.journal()) + ".part"); err != nil {
+			return err
+		}
+		return p.disk.RemoveAll(l.abs(l.stage()))
 	}
 	if err != nil {
 		return err
@@ -275,7 +262,7 @@ func (p *Publisher) recover(l layout) error {
 	if err := p.apply(l, j.Steps, nil); err != nil {
 		return fmt.Errorf("complete transaction %s: %w", j.ID, err)
 	}
-	return os.RemoveAll(l.abs(l.stage()))
+	return p.disk.RemoveAll(l.abs(l.stage()))
 }
 
 func parseJournal(data []byte) (*journal, error) {
