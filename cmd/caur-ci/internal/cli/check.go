@@ -114,7 +114,7 @@ func (a *app) printCheck(decisions []*decision, report checkReport) error {
 		a.heading(&b, d.pkgbase)
 		for _, f := range d.verdict.Findings {
 			if f.Severity > review.Info {
-				fmt.Fprintf(&b, "%s: %s\n", f.Severity, command.Sanitize(place(f)+f.Text))
+				fmt.Fprintf(&b, "%s: %s\n", a.severity(f.Severity), command.Sanitize(place(f)+f.Text))
 			}
 		}
 		a.colorDiff(&b, report.Diffs[d.pkgbase])

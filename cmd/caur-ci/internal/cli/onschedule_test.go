@@ -568,3 +568,26 @@ func TestTheLogOfAPipelineFolds(t *testing.T) {
 		t.Errorf("%q", errOut)
 	}
 }
+
+func TestReviewComparesWithTheAURAndListsRequestsByRisk(t *testing.T) {
+	f := busy(t)
+	for name, code := range map[string]int{"minor": 0, "major": exitCritical, "trusted": exitMajor, "same": 0} {
+		out, _ := f.run(code, "review", name)
+		if !strings.Contains(out, name+": ") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+	if _, errOut := f.run(2, "review", "needy"); !strings.Contains(errOut, "does not come from the AUR") {
+		t.Error(errOut)
+	}
+	f.report()
+	out, _ := f.run(0, "review", "--open")
+	if !strings.Contains(out, "major") || !strings.Contains(out, "critical") {
+		t.Error(out)
+	}
+	if out, errOut := f.run(1, "review", "--merge", "major"); !strings.Contains(out+errOut, "critical") {
+		t.Error(out, errOut)
+	}
+	f.run(2, "review", "--merge")
+	f.run(2, "review")
+}
