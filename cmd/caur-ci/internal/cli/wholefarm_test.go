@@ -11,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,15 +24,35 @@ import (
 	"github.com/caur-build/caur/pkg/srcinfo"
 )
 
-// upstreams answers ls-refs of protocol version 2 for every repository: HEAD and every branch are at a commit that
+// upstreamHost is that server.
+type upstreamHost struct {
+	*httptest.Server
+	mu         sync.Mutex
+	newCommits map[string]bool // repositories by path with a commit more than before
+	repos      []string        // all that were asked for
+}
+
+// commit gives the head of a repository.
+func (h *upstreamHost) commit(repo string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.repos = append(h.repos, repo)
+	if h.newCommits[repo] {
+		repo += " new"
+	}
+	return fmt.Sprintf("%x", sha1.Sum([]byte(repo)))
+}
+
+// upstreamServer answers ls-refs of protocol version 2 for every repository: HEAD and every branch are at a commit that
 // depends on the path alone. It is in this process, so its time counts too.
-func upstreamServer(b *testing.B) string {
+func upstreamServer(b testing.TB) *upstreamHost {
 	b.Helper()
+	h := &upstreamHost{newCommits: map[string]bool{}}
 	packet := func(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 	advert := packet("# service=git-upload-pack\n") + "0000" + packet("version 2\n") + packet("agent=test\n") + packet("ls-refs\n") +
 		packet("fetch=shallow\n") + packet("object-format=sha1\n") + "0000"
 	prefix := regexp.MustCompile(`ref-prefix (\S+)`)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		repo, _, _ := strings.Cut(r.URL.Path, "/info/refs")
 		repo, post := strings.CutSuffix(repo, "/git-upload-pack")
 		if !post {
@@ -42,7 +64,7 @@ func upstreamServer(b *testing.B) string {
 		if err != nil {
 			b.Error(err)
 		}
-		id := fmt.Sprintf("%x", sha1.Sum([]byte(repo)))
+		id := h.commit(repo)
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 		sent := map[string]bool{}
 		for _, m := range prefix.FindAllStringSubmatch(string(body), -1) {
@@ -53,8 +75,8 @@ func upstreamServer(b *testing.B) string {
 		}
 		_, _ = io.WriteString(w, "0000")
 	}))
-	b.Cleanup(server.Close)
-	return server.URL
+	b.Cleanup(h.Close)
+	return h
 }
 
 var (
@@ -64,10 +86,11 @@ var (
 
 // wholeFarm is the corpus with all its upstreams on this machine: 2,500 packages, 760 git repositories, an AUR of 100,000
 // packages, pacman databases of 15,000. One run has been made, so that the next finds nothing.
-func wholeFarm(b *testing.B) *farm {
+func wholeFarm(b testing.TB) (*farm, *upstreamHost) {
 	b.Helper()
 	f := &farm{t: b, g: testenv.NewGitRepo(b), redis: testenv.Redis(b), aur: testenv.NewAUR(b), dbDir: b.TempDir()}
-	upstream := strings.TrimPrefix(upstreamServer(b), "http://")
+	host := upstreamServer(b)
+	upstream := strings.TrimPrefix(host.URL, "http://")
 	if err := os.CopyFS(f.g.Dir, os.DirFS(testenv.Corpus(b))); err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +123,7 @@ func wholeFarm(b *testing.B) *farm {
 	f.g.Git("repack", "-q", "-a", "-d")
 	f.push()
 	f.run(0, "on-schedule", "--plan", filepath.Join(b.TempDir(), "plan.json"))
-	return f
+	return f, host
 }
 
 // adopt makes a directory of the corpus ours: with a recipe, its sources on this machine, and on the AUR as it is.
@@ -174,7 +197,7 @@ func (m *measured) report(b *testing.B) {
 }
 
 func BenchmarkOnScheduleNothingChanged(b *testing.B) {
-	f := wholeFarm(b)
+	f, _ := wholeFarm(b)
 	clone := f.clone()
 	testenv.Binaries(b)
 	var m measured
@@ -185,25 +208,8 @@ func BenchmarkOnScheduleNothingChanged(b *testing.B) {
 }
 
 func BenchmarkOnSchedule40Changed(b *testing.B) {
-	f := wholeFarm(b)
-	maintainer := "someone"
-	var list []testenv.AURPackage
-	var commits []testenv.AURCommit
-	configs, err := filepath.Glob(filepath.Join(f.g.Dir, "*", ".CI", "config"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, path := range configs {
-		name := filepath.Base(filepath.Dir(filepath.Dir(path)))
-		if text, err := os.ReadFile(path); err != nil || !bytes.Contains(text, []byte("=aur")) || len(list) == 40 {
-			continue
-		}
-		list = append(list, testenv.AURPackage{ID: 1, Name: name, PackageBase: name, PackageBaseID: 1, Version: "1.1-1", Maintainer: &maintainer,
-			FirstSubmitted: 900, LastModified: 2000, Keywords: []string{}, URLPath: "/x"})
-		commits = append(commits, testenv.AURCommit{Pkgbase: name, Files: recipe(name, "1.1"), Author: "s <s@example.org>", Subject: "x", Time: 2000})
-	}
-	f.aur.Set(list...)
-	f.aur.Push(commits...)
+	f, _ := wholeFarm(b)
+	f.changeOnAUR(40)
 	refs := f.g.Git("-C", f.origin, "for-each-ref", "--format=%(refname) %(objectname)")
 	clone := f.clone()
 	f.env["CI_HUMAN_REVIEW"] = "false"
@@ -221,5 +227,69 @@ func BenchmarkOnSchedule40Changed(b *testing.B) {
 	m.report(b)
 	if !strings.Contains(f.g.Git("-C", f.origin, "log", "-1", "--format=%s", "main"), "packages (40)") {
 		b.Error(f.g.Git("-C", f.origin, "log", "-1", "--format=%s%n%b", "main"))
+	}
+}
+
+// changeOnAUR gives n packages a new version on the AUR, and names them.
+func (f *farm) changeOnAUR(n int) (names []string) {
+	f.t.Helper()
+	maintainer := "someone"
+	var list []testenv.AURPackage
+	var commits []testenv.AURCommit
+	configs, err := filepath.Glob(filepath.Join(f.g.Dir, "*", ".CI", "config"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, path := range configs {
+		name := filepath.Base(filepath.Dir(filepath.Dir(path)))
+		if text, err := os.ReadFile(path); err != nil || !bytes.Contains(text, []byte("CI_PKGBUILD_SOURCE=aur")) || len(list) == n {
+			continue
+		}
+		names = append(names, name)
+		list = append(list, testenv.AURPackage{ID: 1, Name: name, PackageBase: name, PackageBaseID: 1, Version: "1.1-1", Maintainer: &maintainer,
+			FirstSubmitted: 900, LastModified: 2000, Keywords: []string{}, URLPath: "/x"})
+		commits = append(commits, testenv.AURCommit{Pkgbase: name, Files: recipe(name, "1.1"), Author: "s <s@example.org>", Subject: "x", Time: 2000})
+	}
+	f.aur.Set(list...)
+	f.aur.Push(commits...)
+	return names
+}
+
+func TestAllPackagesAgainstAllUpstreamsFindExactlyWhatWasPlanted(t *testing.T) {
+	f, host := wholeFarm(t)
+	f.env["CI_HUMAN_REVIEW"] = "false"
+	want := map[string]outcome{}
+	for _, name := range f.changeOnAUR(5) {
+		want[name] = updated
+	}
+	slices.Sort(host.repos)
+	moved := slices.Compact(host.repos)[0]
+	host.newCommits[moved] = true
+	state := f.g.Git("-C", f.origin, "rev-parse", "state")
+	r := f.report("--dry-run")
+	for _, p := range r.Packages {
+		switch {
+		case p.Outcome == failed || p.Outcome == unchanged: // no sources that can be read, or gone from the AUR: as before
+		case want[p.Pkgbase] == p.Outcome:
+			delete(want, p.Pkgbase)
+		case p.Outcome == built && strings.HasPrefix(p.Reasons[0].Text, "new commit ") && strings.Contains(f.at("main", p.Pkgbase+"/.SRCINFO"), moved):
+		default:
+			t.Errorf("%s is %s: %v", p.Pkgbase, p.Outcome, p.Reasons)
+		}
+	}
+	if n := r.Counts[failed]; n > r.Checked/50 {
+		t.Errorf("%d of %d packages failed", n, r.Checked)
+	}
+	if len(want) > 0 || r.Counts[built] == 0 {
+		t.Errorf("not found: %v; %d of VCS packages", want, r.Counts[built])
+	}
+	host.Close()
+	f.aur.Stop()
+	r = f.report("--dry-run")
+	if r.Counts[updated]+r.Counts[built] != 0 || !slices.ContainsFunc(r.Sources, func(s sourceReport) bool { return s.Source == "aur" && s.Error != "" }) {
+		t.Errorf("without upstreams: %v %+v", r.Counts, r.Sources)
+	}
+	if f.g.Git("-C", f.origin, "rev-parse", "state") != state {
+		t.Error("the state is lost")
 	}
 }
