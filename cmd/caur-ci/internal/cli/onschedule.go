@@ -143,6 +143,9 @@ func (a *app) runOnSchedule(ctx context.Context, args []string, o onScheduleOpti
 	if err != nil {
 		return err
 	}
+	if made, err := a.updateTemplate(ctx, repo, cfg, base, by, o.dryRun); err != nil || made != "" {
+		return err
+	}
 	if err := a.checkScheduled(ctx, repo, base, o.dryRun); err != nil {
 		return err
 	}

@@ -591,3 +591,43 @@ func TestReviewComparesWithTheAURAndListsRequestsByRisk(t *testing.T) {
 	f.run(2, "review", "--merge")
 	f.run(2, "review")
 }
+
+func TestCIFilesFollowTheTemplateAndTheRunEnds(t *testing.T) {
+	f := busy(t)
+	template := testenv.NewGitRepo(t)
+	template.Write(".gitlab-ci.yml", "new: pipeline\n")
+	template.Write(".ci/on-commit.sh", "#!/bin/bash\n")
+	template.Write(".ci/config", "BUILD_REPO=theirs\n")
+	template.Write("README.md", "of the template\n")
+	first := template.Commit("one")
+	template.Write(".gitlab-ci.yml", "newer: pipeline\n")
+	template.Commit("two")
+	f.env["TEMPLATE_REPO"] = "file://" + template.Dir + "#" + first
+	f.run(0, "on-schedule", "--dry-run")
+	if got := f.at("main", ".gitlab-ci.yml"); got != "(none)" {
+		t.Fatal("a dry run wrote", got)
+	}
+	before := f.g.Git("-C", f.origin, "rev-parse", "main")
+	f.run(0, "on-schedule")
+	if got := f.g.Git("-C", f.origin, "log", "--format=%P %s", "-1", "main"); got != before+" chore(ci): update CI from template" {
+		t.Error(got)
+	}
+	if f.at("main", ".gitlab-ci.yml") != "new: pipeline\n" || strings.Contains(f.at("main", ".ci/config"), "theirs") || f.at("main", "README.md") != "(none)" {
+		t.Error("other files than those of the CI changed")
+	}
+	if len(f.waiting()) != 0 || f.at("state", "minor") != "(none)" {
+		t.Error("the run went on")
+	}
+	if r := f.report(); r.Counts[updated] != 4 {
+		t.Errorf("the next run: %+v", r.Counts)
+	}
+	f.env["TEMPLATE_REPO"] = "file:///nonexistent"
+	if _, errOut := f.run(0, "on-schedule"); !strings.Contains(errOut, "not compared with the template") {
+		t.Error(errOut)
+	}
+	f.env["TEMPLATE_REPO"], f.env["TEMPLATE_ENABLE_UPDATES"] = "file://"+template.Dir, "false"
+	f.report()
+	if got := f.at("main", ".gitlab-ci.yml"); got != "new: pipeline\n" {
+		t.Error("updated though it is off:", got)
+	}
+}
