@@ -40,10 +40,11 @@ type handIn struct {
 	onto        gitrepo.Commit
 	moved       bool // main had moved, and was followed
 	plan        *plan.Plan
+	built       *catalog // the packages as they are built
 	enqueued    *queueReply
 }
 
-// run makes the commits, hands the plan over, and pushes. Until the push has gone through nothing at the remote has
+// run makes the commits, hands the plan over, pushes, and last brings to the AUR what main has now. Until the push has gone through nothing at the remote has
 // changed but the update-* branches, so that a run which ends before can simply be repeated.
 func (h *handIn) run(ctx context.Context) error {
 	h.onto = h.base.head
@@ -53,6 +54,13 @@ func (h *handIn) run(ctx context.Context) error {
 	if err := h.deliver(ctx); err != nil {
 		return err
 	}
+	if err := h.pushOrFollow(ctx); err != nil {
+		return err
+	}
+	return h.a.pushToAUR(ctx, h.repo, h.cfg, h.built, h.plan)
+}
+
+func (h *handIn) pushOrFollow(ctx context.Context) error {
 	if h.main == "" && h.state == "" && len(h.obsolete) == 0 {
 		return nil
 	}
@@ -189,6 +197,7 @@ func (h *handIn) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.built = c
 	o := h.a.options(h.cfg, h.over, head)
 	h.plan = plan.New(plan.UpdateBatch(o, head.ID, h.state), o, packages)
 	if h.plan.Empty() && !h.over.toFile() {

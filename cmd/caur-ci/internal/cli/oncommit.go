@@ -34,6 +34,9 @@ When a package directory is gone, the target repo is cleaned up, too: it keeps t
 remain. Only when the queue has accepted everything, or the plan is written, does the tag move to HEAD, here and at the
 remote. A run that died before can be repeated: the queue takes the same range of commits once.
 
+Packages with CI_MANAGE_AUR are pushed to the AUR with the key AUR_KEY, if the repository's settings allow that; what goes
+wrong with it is a warning.
+
 A [deploy NAME] that names no package stops the run: nothing is scheduled and no tag moves until the message is fixed.
 A shallow clone that does not reach back to the tag is deepened from the remote.` + handoverHelp + exitStatus,
 		Example: `  caur-ci on-commit --dry-run
@@ -111,7 +114,13 @@ func (a *app) finishOnCommit(ctx context.Context, repo *gitrepo.Repo, cfg *state
 		return err
 	}
 	report.Enqueued = replyOf(done)
-	if o.dryRun || r.tag == r.head.ID {
+	if o.dryRun {
+		return nil
+	}
+	if err := a.pushToAUR(ctx, repo, cfg, packages, p); err != nil {
+		return err
+	}
+	if r.tag == r.head.ID {
 		return nil
 	}
 	if err := moveTag(ctx, repo, o.remote, r.head.ID); err != nil {

@@ -247,6 +247,7 @@ func (a *app) findUpdates(ctx context.Context, cfg *state.RepoConfig, c *catalog
 	if err != nil {
 		return nil, err
 	}
+	defer up.close()
 	shown := a.newProgress(len(l.packages))
 	found, asked, err := candidates.Run(ctx, up.finders(), l.packages, cfg.MaxParallel, shown)
 	shown.close()

@@ -631,3 +631,41 @@ func TestCIFilesFollowTheTemplateAndTheRunEnds(t *testing.T) {
 		t.Error("updated though it is off:", got)
 	}
 }
+
+func TestManagedPackagesReachTheAURAndTroubleThereIsAWarning(t *testing.T) {
+	f := newFarm(t)
+	f.add("ours", "1.0", "CI_PKGBUILD_SOURCE=custom\nCI_MANAGE_AUR=true\n")
+	f.g.Write("ours/.CI/update.sh", "sed -i 's/A thing/A better thing/' PKGBUILD .SRCINFO\n")
+	f.add("missing", "1.0", "CI_PKGBUILD_SOURCE=custom\nCI_MANAGE_AUR=true\n")
+	f.g.Write("missing/.CI/update.sh", "sed -i 's/A thing/A better thing/' PKGBUILD .SRCINFO\n")
+	f.add("theirs", "1.0", "CI_PKGBUILD_SOURCE=custom\n")
+	f.database(map[string]string{"lib": "1-1"})
+	f.g.Commit("feat: packages")
+	f.push()
+	ssh := testenv.SSHD(t)
+	root := t.TempDir()
+	f.g.Git("init", "-q", "--bare", "-b", "master", filepath.Join(root, "ours.git"))
+	f.env["CI_MANAGE_AUR"] = "true"
+	if _, errOut := f.run(0, "on-schedule"); !strings.Contains(errOut, "AUR_KEY is not set: missing, ours") {
+		t.Error(errOut)
+	}
+	maps.Copy(f.env, map[string]string{
+		"AUR_KEY_FILE": ssh.KeyFile, "AUR_KNOWN_HOSTS": ssh.KnownHostsLine(), "CI_PROJECT_URL": "https://git.example.org/r",
+		"CI_DEFAULT_BRANCH": "main", "CAUR_AUR_SSH_URL": fmt.Sprintf("ssh://%s@%s:%d%s", ssh.User, ssh.Host, ssh.Port, root),
+	})
+	dir := f.clone()
+	f.g.Write("ours/.CI/update.sh", "true\n")
+	f.g.Git("pull", "-q", "--rebase", "--autostash", "origin", "main")
+	f.g.Write("ours/PKGBUILD", strings.Replace(f.at("main", "ours/PKGBUILD"), "better", "best", 1))
+	f.g.Write("missing/PKGBUILD", strings.Replace(f.at("main", "missing/PKGBUILD"), "better", "best", 1))
+	f.g.Commit("feat: the best thing")
+	f.g.Git("push", "-q", "origin", "HEAD:main")
+	f.g.Git("-C", dir, "pull", "-q", "origin", "main")
+	_, errOut := f.runIn(dir, 0, "on-commit")
+	if !strings.Contains(errOut, "ours is pushed to the AUR") || !strings.Contains(errOut, "missing is not pushed to the AUR") {
+		t.Error(errOut)
+	}
+	if got := f.g.Git("-C", filepath.Join(root, "ours.git"), "log", "--format=%s %b", "master"); got != "chore: update ours https://git.example.org/r/-/commits/main/ours\n" {
+		t.Errorf("%q", got)
+	}
+}

@@ -174,6 +174,7 @@ func (a *app) fetchFromAUR(ctx context.Context, cfg *state.RepoConfig, c *catalo
 	if err != nil {
 		return nil, err
 	}
+	defer up.close()
 	outcomes, asked, err := candidates.Run(ctx, []candidates.Finder{up.aur}, l.packages, 1, nil)
 	switch {
 	case err != nil:

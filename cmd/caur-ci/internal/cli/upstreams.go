@@ -52,7 +52,8 @@ var sourceOrder = []string{
 
 // upstreams is all sources of one run.
 type upstreams struct {
-	list []candidates.Finder
+	list  []candidates.Finder
+	close func() // ends idle connections
 	aur  *candidates.AUR
 	libs *candidates.Libs
 }
@@ -88,7 +89,9 @@ func (a *app) newUpstreams(ctx context.Context, cfg *state.RepoConfig, root *roo
 	if err != nil {
 		return nil, command.Usagef("%w", err)
 	}
+	heads := git.NewHeads(git.HeadsOptions{})
 	u := &upstreams{
+		close: func() { client.Close(); heads.Close() },
 		aur: candidates.NewAUR(candidates.AUROptions{Client: client, Style: style, Fallback: root.aurState}),
 		libs: candidates.NewLibs(candidates.LibsOptions{
 			Web: web, DBs: cfg.LibDBs, Triggers: cfg.RebuildTriggers, Blacklist: cfg.RebuildBlacklist, Old: m.versions, Always: whole,
@@ -101,7 +104,7 @@ func (a *app) newUpstreams(ctx context.Context, cfg *state.RepoConfig, root *roo
 		nvchecker,
 		candidates.NewHook(candidates.HookOptions{Has: l.hasHook, TempDir: scratch, GitIgnore: root.gitIgnore}),
 		u.libs,
-		candidates.NewVCS(candidates.VCSOptions{Heads: git.NewHeads(git.HeadsOptions{})}),
+		candidates.NewVCS(candidates.VCSOptions{Heads: heads}),
 	}
 	return u, nil
 }
