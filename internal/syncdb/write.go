@@ -78,7 +78,8 @@ type frame struct {
 
 func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
 	workers := runtime.GOMAXPROCS(0)
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(true))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(workers),
+		zstd.WithEncoderCRC(true), zstd.WithWindowSize(window))
 	if err != nil {
 		return err
 	}
@@ -113,6 +114,10 @@ func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
 
 // level of the frames that are made. A change makes one frame, so it may be a good one.
 const level = zstd.SpeedBetterCompression
+
+// window is how far back a frame refers. A group of descs is far smaller and one of file lists seldom larger; the encoder
+// clears that much memory for each.
+const window = 1 << 20
 
 // plan sends the groups in order; those that are new are packed side by side, at most as many as the channel
 // holds.

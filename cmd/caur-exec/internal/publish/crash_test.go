@@ -139,7 +139,7 @@ func copyTree(t *testing.T, from, to string) {
 
 // readable demands what a reader may count on at any moment, before anything is recovered: the database names only
 // files that are there and signed.
-func (s *crashScene) readable(versions ...[]string) {
+func (s *station) readable(versions ...[]string) {
 	s.t.Helper()
 	db, err := syncdb.Read(s.path(arch, target+".db"))
 	if err != nil {

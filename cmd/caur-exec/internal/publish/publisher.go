@@ -19,7 +19,7 @@ import (
 type Options struct {
 	RepoPath string // directory of the target repos
 	Zone     *landing.Zone
-	Signer   Signer
+	Signer   Signer // nil makes a Publisher that only reads: whatever is to be signed is an error
 	SignDB   bool
 	// TargetRepo says whether a target repo is configured; nil allows every legal name.
 	TargetRepo func(repo string) bool
@@ -40,8 +40,11 @@ type Publisher struct {
 
 // New makes a Publisher. It touches nothing; see Recover.
 func New(o Options) (*Publisher, error) {
-	if o.RepoPath == "" || o.Signer == nil {
-		return nil, errors.New("publish: a repository directory and a signer are needed")
+	if o.RepoPath == "" {
+		return nil, errors.New("publish: a repository directory is needed")
+	}
+	if o.Signer == nil {
+		o.Signer = noSigner{}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -107,18 +110,19 @@ func (p *Publisher) publish(ctx context.Context, d *queue.Delivery) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	return t.publish(ctx, d, incoming)
+	return t.publish(ctx, d.ID, incoming, p.o.Force, func() error { return p.o.StillWanted(ctx, d) })
 }
 
 // incoming is a package that is to be in the repository.
 type incoming struct {
 	pkg     *syncdb.Package
 	present bool // its file is in the repository already
+	signed  bool // not so, and its signature is staged beside it
 }
 
 // publish decides, changes the database and commits.
-func (t *Transaction) publish(ctx context.Context, d *queue.Delivery, packages []incoming) (Outcome, error) {
-	out, superseded, err := decide(t.db, packages, d.Job.Pkgbase, t.p.o.Force)
+func (t *Transaction) publish(ctx context.Context, id string, packages []incoming, force bool, wanted func() error) (Outcome, error) {
+	out, superseded, err := decide(t.db, packages, force)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -134,13 +138,12 @@ func (t *Transaction) publish(ctx context.Context, d *queue.Delivery, packages [
 		}
 	}
 	if !changed {
-		return out, t.p.o.StillWanted(ctx, d)
+		return out, wanted()
 	}
 	if err := t.heal(); err != nil {
 		return Outcome{}, err
 	}
-	err = t.finish(ctx, d.ID, superseded, func() error { return t.p.o.StillWanted(ctx, d) })
-	return out, err
+	return out, t.finish(ctx, id, superseded, wanted)
 }
 
 // put signs a package, adds it to the database and plans to put its files in place.
@@ -155,6 +158,8 @@ func (t *Transaction) put(ctx context.Context, in incoming, signed bool) error {
 			return err
 		}
 		t.add(opPlace, t.l.staged(name+".sig"), t.l.file(name+".sig"))
+	case in.signed:
+		t.place(name)
 	default:
 		if err := t.sign(ctx, t.l.staged(name), sig); err != nil {
 			return err
@@ -172,8 +177,12 @@ func (t *Transaction) put(ctx context.Context, in incoming, signed bool) error {
 func (t *Transaction) stagePackages(ctx context.Context, d *queue.Delivery) ([]incoming, error) {
 	var all []incoming
 	for _, f := range d.Result.Files {
-		in, err := t.stagePackage(ctx, d, f)
+		place := landing.PlaceOf(*d.Job, d.Token)
+		in, err := t.stagePackage(ctx, f, func(w io.Writer) error { return t.p.o.Zone.Copy(ctx, place, f, w) })
 		if err != nil {
+			return nil, refusedByZone(err)
+		}
+		if err := checkContent(in.pkg, d.Job.Pkgbase); err != nil {
 			return nil, err
 		}
 		all = append(all, in)
@@ -182,15 +191,16 @@ func (t *Transaction) stagePackages(ctx context.Context, d *queue.Delivery) ([]i
 	return all, nil
 }
 
-func (t *Transaction) stagePackage(ctx context.Context, d *queue.Delivery, f queue.File) (incoming, error) {
+// stagePackage reads a package that is in the repository, or else the copy of it that it has made in the stage.
+func (t *Transaction) stagePackage(ctx context.Context, f queue.File, makeCopy func(io.Writer) error) (incoming, error) {
 	path, present := t.l.abs(t.l.file(f.Name)), true
 	err := sameFile(ctx, path, f)
 	if errors.Is(err, os.ErrNotExist) {
 		path, present = t.l.abs(t.l.staged(f.Name)), false
-		err = t.p.create(path, func(w io.Writer) error { return t.p.o.Zone.Copy(ctx, landing.PlaceOf(*d.Job, d.Token), f, w) })
+		err = t.p.create(path, makeCopy)
 	}
 	if err != nil {
-		return incoming{}, refusedByZone(err)
+		return incoming{}, err
 	}
 	pkg, err := syncdb.ReadPackage(path)
 	if err != nil {
@@ -200,8 +210,8 @@ func (t *Transaction) stagePackage(ctx context.Context, d *queue.Delivery, f que
 	if pkg.SHA256 != f.SHA256 {
 		return incoming{}, fmt.Errorf("%s changed while it was read", path)
 	}
-	if err := checkContent(pkg, d.Job); err != nil {
-		return incoming{}, err
+	if err := pkg.CheckFilename(); err != nil {
+		return incoming{}, refusef("%v", err)
 	}
 	return incoming{pkg: pkg, present: present}, nil
 }
@@ -229,14 +239,11 @@ func sameFile(ctx context.Context, path string, f queue.File) error {
 }
 
 // checkContent compares what a package says of itself with what the job was to build.
-func checkContent(pkg *syncdb.Package, job *queue.Job) error {
-	if err := pkg.CheckFilename(); err != nil {
-		return refusef("%v", err)
+func checkContent(pkg *syncdb.Package, pkgbase string) error {
+	if base := baseOf(pkg.Base, pkg.Name); base != pkgbase {
+		return refusef("%s says that its pkgbase is %s, the job builds %s", pkg.Filename, base, pkgbase)
 	}
-	if base := baseOf(pkg.Base, pkg.Name); base != job.Pkgbase {
-		return refusef("%s says that its pkgbase is %s, the job builds %s", pkg.Filename, base, job.Pkgbase)
-	}
-	if b := pkg.Build; b != nil && (b.Pkgname != pkg.Name || b.Pkgver != pkg.Version || baseOf(b.Pkgbase, b.Pkgname) != job.Pkgbase) {
+	if b := pkg.Build; b != nil && (b.Pkgname != pkg.Name || b.Pkgver != pkg.Version || baseOf(b.Pkgbase, b.Pkgname) != pkgbase) {
 		return refusef("%s: its .BUILDINFO is that of %s %s", pkg.Filename, b.Pkgname, b.Pkgver)
 	}
 	return nil
@@ -250,9 +257,8 @@ func baseOf(base, name string) string {
 	return base
 }
 
-// decide checks packages of one pkgbase against the database and returns which files they supersede. It changes
-// nothing.
-func decide(db *syncdb.DB, packages []incoming, pkgbase string, force bool) (out Outcome, superseded []string, err error) {
+// decide checks packages against the database and returns which files they supersede. It changes nothing.
+func decide(db *syncdb.DB, packages []incoming, force bool) (out Outcome, superseded []string, err error) {
 	for _, in := range packages {
 		name := in.pkg.Filename
 		if in.present {
@@ -264,9 +270,8 @@ func decide(db *syncdb.DB, packages []incoming, pkgbase string, force bool) (out
 		if !found {
 			continue
 		}
-		if base := baseOf(e.Base, e.Name); base != pkgbase && !force {
-			return Outcome{}, nil, refusef("package %s belongs to pkgbase %s in the repository, so %s may not replace it: remove one of them from the source repository and clean up",
-				e.Name, base, pkgbase)
+		if err := checkClaim(e, in.pkg); err != nil && !force {
+			return Outcome{}, nil, err
 		}
 		if srcinfo.Vercmp(in.pkg.Version, e.Version) < 0 && !force {
 			return Outcome{}, nil, refusef("%s %s is older than %s in the repository: raise the epoch, or publish it by hand with caur-exec repo add --force", e.Name, in.pkg.Version, e.Version)
@@ -277,6 +282,16 @@ func decide(db *syncdb.DB, packages []incoming, pkgbase string, force bool) (out
 	}
 	out.Removed = superseded
 	return out, superseded, nil
+}
+
+// checkClaim refuses a package of another pkgbase than that of the entry of its name.
+func checkClaim(e *syncdb.Entry, pkg *syncdb.Package) error {
+	owner, claims := baseOf(e.Base, e.Name), baseOf(pkg.Base, pkg.Name)
+	if owner == claims {
+		return nil
+	}
+	return refusef("package %s belongs to pkgbase %s in the repository, so %s may not replace it: remove one of them from the source repository and clean up",
+		e.Name, owner, claims)
 }
 
 // Most file lists that one transaction repairs, so that a repository without REPO.files does not stop publishing.

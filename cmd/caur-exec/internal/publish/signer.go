@@ -190,6 +190,14 @@ func (k *KeyFile) Sign(ctx context.Context, path string) ([]byte, error) {
 	return sig.Bytes(), nil
 }
 
+// noSigner is that of a Publisher that only reads.
+type noSigner struct{}
+
+func (noSigner) Key() string { return "" }
+func (noSigner) Sign(context.Context, string) ([]byte, error) {
+	return nil, errors.New("no signing key is configured: set GPG_PATH or SIGNING_KEY_FILE")
+}
+
 type untilDone struct {
 	ctx context.Context
 	r   io.Reader

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/caur-build/caur/internal/syncdb"
 )
@@ -21,6 +22,7 @@ type Transaction struct {
 	l     layout
 	db    *syncdb.DB
 	steps []step
+	dated time.Time // of the databases that it writes
 }
 
 // step is one idempotent change. Paths are relative to the directory of the target repo.
@@ -37,6 +39,7 @@ const (
 	opLink    = "link"    // make To a symbolic link to From
 	opRemove  = "remove"  // remove To, if it is there
 	opSync    = "sync"    // sync the directory To
+	opPrune   = "prune"   // remove the directory To with all that is in it
 )
 
 const journalVersion = 1
@@ -89,6 +92,7 @@ func (t *Transaction) place(name string) {
 // package files, to the archive; then it commits and applies.
 func (t *Transaction) finish(ctx context.Context, id string, superseded []string, wanted func() error) error {
 	t.p.point("before database")
+	t.dated = t.date()
 	if len(t.steps) > 0 {
 		t.add(opSync, "", t.l.arch)
 	}
@@ -96,6 +100,9 @@ func (t *Transaction) finish(ctx context.Context, id string, superseded []string
 		if err := t.stageDB(ctx, kind); err != nil {
 			return err
 		}
+	}
+	if err := t.pair(); err != nil {
+		return err
 	}
 	t.add(opSync, "", t.l.arch)
 	for _, name := range superseded {
@@ -115,6 +122,19 @@ func (t *Transaction) finish(ctx context.Context, id string, superseded []string
 	return nil
 }
 
+// date is when the new databases were changed, as readers are told: at least a second after the old ones, because in
+// HTTP times have whole seconds. Else a reader that asks for what changed since its last visit would be told that
+// nothing has, of the database, of the signature, or of one of them.
+func (t *Transaction) date() time.Time {
+	at := t.p.o.Now()
+	for _, kind := range []string{"files", "db"} {
+		if st, err := os.Stat(t.l.abs(t.l.file(t.l.dbName(kind)))); err == nil && !at.Truncate(time.Second).After(st.ModTime()) {
+			at = st.ModTime().Truncate(time.Second).Add(time.Second)
+		}
+	}
+	return at
+}
+
 func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 	name := t.l.dbName(kind)
 	part, link := t.l.staged(name), strings.TrimSuffix(name, ".tar.zst")
@@ -123,6 +143,9 @@ func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 		encode = t.db.EncodeFiles
 	}
 	if err := t.p.create(t.l.abs(part), encode); err != nil {
+		return err
+	}
+	if err := t.p.disk.Touch(t.l.abs(part), t.dated); err != nil {
 		return err
 	}
 	t.p.point("staged " + kind)
@@ -134,7 +157,11 @@ func (t *Transaction) stageDB(ctx context.Context, kind string) error {
 		t.add(opLink, name, t.l.file(link))
 		return nil
 	}
-	if err := t.sign(ctx, part, t.l.abs(t.l.staged(name+".sig"))); err != nil {
+	sig := t.l.abs(t.l.staged(name + ".sig"))
+	if err := t.sign(ctx, part, sig); err != nil {
+		return err
+	}
+	if err := t.p.disk.Touch(sig, t.dated); err != nil {
 		return err
 	}
 	t.add(opPlace, part, t.l.file(name))
@@ -224,6 +251,8 @@ func (p *Publisher) step(l layout, s step) error {
 		return p.remove(to)
 	case opSync:
 		return p.disk.Sync(to)
+	case opPrune:
+		return p.disk.RemoveAll(to)
 	}
 	return fmt.Errorf("unknown operation %q: the journal is of a newer version of this program", s.Op)
 }
