@@ -54,8 +54,8 @@ var sourceOrder = []string{
 type upstreams struct {
 	list  []candidates.Finder
 	close func() // ends idle connections
-	aur  *candidates.AUR
-	libs *candidates.Libs
+	aur   *candidates.AUR
+	libs  *candidates.Libs
 }
 
 // newUpstreams sets the sources up; whole says that the run is about every package of the repository.
@@ -92,7 +92,7 @@ func (a *app) newUpstreams(ctx context.Context, cfg *state.RepoConfig, root *roo
 	heads := git.NewHeads(git.HeadsOptions{})
 	u := &upstreams{
 		close: func() { client.Close(); heads.Close() },
-		aur: candidates.NewAUR(candidates.AUROptions{Client: client, Style: style, Fallback: root.aurState}),
+		aur:   candidates.NewAUR(candidates.AUROptions{Client: client, Style: style, Fallback: root.aurState}),
 		libs: candidates.NewLibs(candidates.LibsOptions{
 			Web: web, DBs: cfg.LibDBs, Triggers: cfg.RebuildTriggers, Blacklist: cfg.RebuildBlacklist, Old: m.versions, Always: whole,
 		}),
