@@ -64,7 +64,7 @@ func TestProgressIsABarOnATerminalAndLinesElsewhere(t *testing.T) {
 	if got := out.String(); !strings.Contains(got, "2/2 packages") || strings.Contains(got, "with") {
 		t.Errorf("terminal: %q", got)
 	}
-	a, out = heardApp(nil, true)
+	a, _ = heardApp(nil, true)
 	a.newProgress(2).close() // interrupted
 	a, out = heardApp(nil, false)
 	play(a.newProgress(2))
