@@ -36,6 +36,9 @@ func (r Repo) PushAtomic(ctx context.Context, remote string, refspecs []string, 
 	if err != nil {
 		return err
 	}
+	if len(refspecs) == 0 {
+		return errors.New("git push: nothing to push") // git would take the branch that is checked out
+	}
 	for _, spec := range refspecs {
 		if _, to, _ := strings.Cut(spec, ":"); strings.HasPrefix(spec, "+") {
 			if _, leased := opts.ForceWithLease[to]; leased {

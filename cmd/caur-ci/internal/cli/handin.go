@@ -230,6 +230,9 @@ func (h *handIn) push(ctx context.Context) error {
 		specs = append(specs, ":"+ref)
 		opts.ForceWithLease[ref] = h.obsolete[name]
 	}
+	if len(specs) == 0 { // git would push the branch that is checked out
+		return nil
+	}
 	if _, gitlab := h.a.pipelineCommit(); gitlab && !h.moved {
 		opts.PushOptions = append(opts.PushOptions, "ci.skip")
 	}
