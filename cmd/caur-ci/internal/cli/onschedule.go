@@ -43,7 +43,10 @@ One package or source that fails stops no other; it is listed at the end, and lo
 With arguments, or CI_TEST_PACKAGE(S), only these packages are looked at. With TRIGGER or --trigger nothing is looked for:
 the packages with that CI_ON_TRIGGER are scheduled.
 
-The token of the forge is ACCESS_TOKEN (or ACCESS_TOKEN_FILE).` + handoverHelp + exitStatus + ` Single packages that fail are listed; the run
+The token of the forge is ACCESS_TOKEN, the key for the AUR AUR_KEY, the keys of nvchecker (the text of its key file)
+NVCHECKER_KEYS; each may be given as a file: ACCESS_TOKEN_FILE. CI_NVCHECKER_MODE is auto, native (without the program) or
+program. CAUR_AUR_URL, CAUR_AUR_GIT_URL and CAUR_AUR_MIRROR name mirrors of the AUR, CAUR_RETRY_WAIT the pause before a
+second try (30s).` + handoverHelp + exitStatus + ` Single packages that fail are listed; the run
 as a whole is done all the same.`,
 		Example: `  caur-ci on-schedule --dry-run
   caur-ci on-schedule --plan plan.json && caur-ci enqueue plan.json

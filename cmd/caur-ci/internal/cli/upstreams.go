@@ -39,7 +39,7 @@ type upstreamSettings struct {
 	Cache     string          `env:"CAUR_CACHE"`
 	Retry     time.Duration   `env:"CAUR_RETRY_WAIT, default=30s"`
 	NVMode    string          `env:"CI_NVCHECKER_MODE, default=auto"`
-	NVKeys    settings.Secret `env:"NVCHECKER_KEYFILE"`
+	NVKeys    settings.Secret `env:"NVCHECKER_KEYS"`
 	Token     settings.Secret `env:"ACCESS_TOKEN"`
 	GitLabAPI string          `env:"CI_API_V4_URL"`
 }
