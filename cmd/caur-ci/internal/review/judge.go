@@ -17,6 +17,7 @@ type judging struct {
 	older, newer *side // the PKGBUILDs; units and files are nil where they cannot be read
 	places       places
 	seen         map[string]bool
+	hidden       map[string]bool            // decoded text that was judged
 	scripts      map[string]bool            // install scripts of either version
 	lines        map[string]map[string]bool // of old files, by path
 }
@@ -24,11 +25,12 @@ type judging struct {
 const (
 	maxFindings = 500
 	maxValue    = 400 // bytes of a value in a finding
+	maxHidden   = 100 // pieces of decoded text that are judged
 )
 
 // Judge compares the two directories.
 func Judge(in Input) Verdict {
-	j := &judging{in: in, seen: map[string]bool{}, lines: map[string]map[string]bool{}}
+	j := &judging{in: in, seen: map[string]bool{}, hidden: map[string]bool{}, lines: map[string]map[string]bool{}}
 	j.v = Verdict{Pkgbase: in.Pkgbase, Findings: []Finding{}, From: version(in.Old), To: version(in.New)}
 	changes := pkgdir.Diff(in.Old, in.New)
 	if len(changes) == 0 {
@@ -99,6 +101,9 @@ func (j *judging) pkgbuild(older, newer pkgdir.File) {
 	default:
 		j.comparePKGBUILD(name, j.older, j.newer)
 	}
+	if j.hasMajor(name) {
+		j.outOfSight(name, newer.Data)
+	}
 }
 
 // find notes a finding. what completes the rule's title: the variable, function or file that it is about.
@@ -157,7 +162,7 @@ func version(d pkgdir.Dir) string {
 	return info.Version()
 }
 
-// has says whether a finding of one of these rules was noted for a variable or file.
+// hasMajor says whether a file has a finding that makes the change major.
 func (j *judging) hasMajor(file string) bool {
 	return slices.ContainsFunc(j.v.Findings, func(f Finding) bool { return f.Major && f.File == file })
 }

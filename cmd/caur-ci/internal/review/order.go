@@ -38,8 +38,12 @@ func (j *judging) compareOrder(file string) {
 		}
 	}
 	fixed := func(list []unit) (out []unit) {
+		count := map[string]int{}
 		for _, u := range list {
-			if !movable(u, list) {
+			count[nameOf(u)]++
+		}
+		for _, u := range list {
+			if !movable(u, count) {
 				out = append(out, u)
 			}
 		}
@@ -54,20 +58,21 @@ func (j *judging) compareOrder(file string) {
 
 // movable: a function or a plain assignment that is the only one of its name means the same wherever it stands, as long
 // as every value stays what it was.
-func movable(u unit, list []unit) bool {
-	alone := 0
-	for _, o := range list {
-		if o.name == u.name && (o.fn == nil) == (u.fn == nil) {
-			alone++
-		}
-	}
+func movable(u unit, count map[string]int) bool {
 	switch {
-	case alone != 1 || u.name == "":
+	case u.name == "" || count[nameOf(u)] != 1:
 		return false
 	case u.fn != nil:
 		return true
 	}
 	return u.assign != nil && !u.assign.Append && u.assign.Index == nil && !assignsInPassing(u.node)
+}
+
+func nameOf(u unit) string {
+	if u.fn != nil {
+		return u.name + "()"
+	}
+	return u.name
 }
 
 func assignsInPassing(node syntax.Node) bool {

@@ -35,6 +35,11 @@ type unit struct {
 	value  *syntax.Word // of `: ${name:=value}`
 }
 
+const (
+	maxForm  = 1 << 16 // bytes of a statement outside of functions that is compared without regard to layout
+	maxUnits = 10_000  // top-level statements; more are not compared one by one
+)
+
 func newSide(name string, data []byte) *side {
 	s := &side{data: data}
 	s.file, s.err = pkgbuild.Parse(name, data)
@@ -48,7 +53,10 @@ func newSide(name string, data []byte) *side {
 		u.line = int(u.node.Pos().Line())
 		u.raw = raw
 		u.key = prefix + u.name
-		if u.name == "" {
+		switch {
+		case u.name == "" && len(u.text) > maxForm:
+			u.key += u.text
+		case u.name == "":
 			u.key += formOf(u.node, raw)
 		}
 		count[u.key]++
@@ -56,6 +64,9 @@ func newSide(name string, data []byte) *side {
 		s.units = append(s.units, u)
 	}
 	for _, st := range s.file.Tree().Stmts {
+		if len(s.units) >= maxUnits {
+			break
+		}
 		switch cmd := st.Cmd.(type) {
 		case *syntax.FuncDecl:
 			if len(st.Redirs) == 0 && !st.Background && !st.Negated {
@@ -140,6 +151,10 @@ func values(list []pkgbuild.Element) (out []string, known bool) {
 
 // comparePKGBUILD compares two readable versions of the PKGBUILD.
 func (j *judging) comparePKGBUILD(name string, older, newer *side) {
+	if max(len(older.units), len(newer.units)) >= maxUnits {
+		j.find("too-much", name, 0, "", "", "")
+		return
+	}
 	before := map[string]unit{}
 	for _, u := range older.units {
 		before[u.key] = u
@@ -229,7 +244,7 @@ func (j *judging) changedUnit(file string, o, n unit) {
 
 func (j *judging) changedFunction(file string, o, n unit) {
 	line, before, after := firstDifference(o, n, j.older.file, j.newer.file)
-	if j.allow(o, n, before, after, file, line) {
+	if j.allow(file, line, before, after, [2]string{before, after}, n.name+"()") {
 		return
 	}
 	j.find("function-changed", file, line, before, after, n.name+"()")
@@ -272,7 +287,7 @@ func (j *judging) addedUnit(file string, n unit) {
 	case n.fn != nil:
 		j.find("function-added", file, n.line, "", n.text, n.name+"()")
 	case n.assign == nil:
-		if !j.allowText(file, n.line, "", n.text, n.node) {
+		if !j.allow(file, n.line, "", n.text, [2]string{"", n.text}, "") {
 			j.find("top-level", file, n.line, "", n.text, "")
 		}
 	case n.name == "epoch" && j.addedEpoch(file, n):
@@ -280,7 +295,7 @@ func (j *judging) addedUnit(file string, n unit) {
 		j.compareSources(file, n.name, n.line, nil, j.elementsOf(j.newer, n))
 	default:
 		j.substitution(file, n)
-		if !j.allow(unit{}, n, "", n.text, file, n.line) {
+		if !j.allow(file, n.line, "", n.text, [2]string{"", n.text}, n.name) {
 			j.find(j.variableRule(n.name, nil, j.valuesOf(j.newer, n)), file, n.line, "", n.text, n.name)
 		}
 	}
@@ -299,7 +314,7 @@ func (j *judging) removedUnit(file string, o unit) {
 	case isChecksum(o.name):
 		j.find("checksum-weaker", file, o.line, o.text, "", o.name)
 	default:
-		if !j.allowText(file, o.line, o.text, "", nil) {
+		if !j.allow(file, o.line, o.text, "", [2]string{o.text, ""}, o.name) {
 			j.find(j.variableRule(o.name, j.valuesOf(j.older, o), nil), file, o.line, o.text, "", o.name)
 		}
 	}

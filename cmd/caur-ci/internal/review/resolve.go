@@ -14,9 +14,10 @@ const unknown = "\x00"
 const (
 	maxValues   = 8       // values of one variable that are told apart
 	maxWordLen  = 1 << 16 // bytes of a resolved word
+	maxCalls    = 60      // calls of the file's own functions that are walked
 	maxNested   = 8       // code inside code inside …
-	maxCommands = 20_000  // of one scan
-	maxWork     = 8 << 20 // bytes made by one scan
+	maxCommands = 6_000   // of one scan
+	maxWork     = 4 << 20 // bytes made by one scan, and 16 for each word
 )
 
 // binding is what a name may hold: its possible values, in the order in which they are assigned, and the commands whose
@@ -108,8 +109,9 @@ func clip(s string) string {
 	return s
 }
 
+// textLen is the work that a list of words is.
 func textLen(list []string) int {
-	n := 0
+	n := 16 * len(list)
 	for _, s := range list {
 		n += len(s)
 	}

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"iter"
 	"strings"
 	"sync"
 
@@ -275,15 +276,14 @@ func (j *judging) hiddenIn(sc *scan, older func() []*scan) {
 	if len(texts) == 0 {
 		return
 	}
-	known := map[string]bool{}
+	old := map[string]bool{}
 	for _, o := range older() {
 		for _, h := range hiddenTexts(o) {
-			known[h.text] = true
+			old[h.text] = true
 		}
 	}
 	for _, h := range texts {
-		if !known[h.text] {
-			known[h.text] = true
+		if !old[h.text] {
 			j.judgeHidden(sc, h, h.how, 0)
 		}
 	}
@@ -310,8 +310,12 @@ func hiddenTexts(sc *scan) []hidden {
 
 // judgeHidden judges decoded text as code; text inside it that is encoded again is decoded, too.
 func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
+	if j.hidden[h.text] {
+		return
+	}
+	j.hidden[h.text] = true
 	j.find("hidden-text", sc.file, h.line, "", h.text, how)
-	if depth >= maxNested {
+	if depth >= maxNested || len(j.hidden) > maxHidden {
 		j.find("too-much", sc.file, h.line, "", "", "")
 		return
 	}
@@ -337,20 +341,25 @@ func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
 	}
 }
 
-// flaws looks at the lines that are new as they are written: characters that hide, code far to the right, endless lines.
-func (j *judging) flaws(file string, now []byte, code bool) {
+// newLines gives the lines of a file that the old version does not have.
+func (j *judging) newLines(file string, now []byte) iter.Seq2[int, string] {
 	known := j.oldLines(file)
-	reported := map[string]bool{} // once in a file is enough
-	number := 0
-	far := table().byID["far-right"]
-	for line := range strings.Lines(string(now)) {
-		number++
-		trimmed := strings.TrimSpace(line)
-		if trimmed == "" || known[trimmed] {
-			continue
+	return func(yield func(int, string) bool) {
+		number := 0
+		for line := range strings.Lines(string(now)) {
+			number++
+			if trimmed := strings.TrimSpace(line); trimmed != "" && !known[trimmed] && !yield(number, strings.TrimRight(line, "\n")) {
+				return
+			}
 		}
-		comment := strings.HasPrefix(trimmed, "#")
-		line = strings.TrimRight(line, "\n")
+	}
+}
+
+// flaws looks for characters that hide something in the lines that are new. Once in a file is enough.
+func (j *judging) flaws(file string, now []byte, code bool) {
+	reported := map[string]bool{}
+	for number, line := range j.newLines(file, now) {
+		comment := strings.HasPrefix(strings.TrimSpace(line), "#")
 		if !code {
 			line = strings.TrimRight(line, "\r") // CRLF is no secret in a plain text
 		}
@@ -358,7 +367,16 @@ func (j *judging) flaws(file string, now []byte, code bool) {
 			reported[rule] = true
 			j.find(rule, file, number, "", visible(what), "")
 		}
-		if !code || comment {
+	}
+}
+
+// outOfSight looks for new code where nobody reads: far to the right, and at the end of endless lines. It is about code
+// that did change; a formatter may move the rest as it likes.
+func (j *judging) outOfSight(file string, now []byte) {
+	far := table().byID["far-right"]
+	for number, line := range j.newLines(file, now) {
+		trimmed := strings.TrimSpace(line)
+		if strings.HasPrefix(trimmed, "#") {
 			continue
 		}
 		if len(line) > 120 && strings.Contains(line, far.needles[0]) && far.pattern.MatchString(line) {
@@ -381,11 +399,7 @@ func visible(s string) string {
 }
 
 // alarming says whether a piece of new code has anything that a rule warns of.
-func (j *judging) alarming(text string) bool {
-	file, err := pkgbuild.Parse("change", []byte(text))
-	if err != nil {
-		return true
-	}
+func (j *judging) alarming(file *pkgbuild.File) bool {
 	sc := newScan("change", inFunction)
 	sc.fn = "change"
 	sc.run(file.Tree(), nil)

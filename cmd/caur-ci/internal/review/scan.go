@@ -72,8 +72,10 @@ type scan struct {
 	depth    int
 	work     int
 	commands []*command
-	decoded  []hidden // text that was made on the way to a shell
-	defined  map[string]bool
+	decoded  []hidden                    // text that was made on the way to a shell
+	decls    map[string]*syntax.FuncDecl // the file's own functions
+	calls    int                         // calls of them that were walked
+	inCall   int
 	lost     bool // there was more than is looked at, or code that cannot be read
 	cache    map[substKey]produced
 }
@@ -98,7 +100,7 @@ type input struct {
 }
 
 func newScan(file string, z zone) *scan {
-	return &scan{file: file, zone: z, work: maxWork, defined: map[string]bool{}, cache: map[substKey]produced{}}
+	return &scan{file: file, zone: z, work: maxWork, decls: map[string]*syntax.FuncDecl{}, cache: map[substKey]produced{}}
 }
 
 func (s *scan) spend(n int) bool {
@@ -121,7 +123,7 @@ func (s *scan) run(tree *syntax.File, static *pkgbuild.Static) {
 	}
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		if fn, ok := n.(*syntax.FuncDecl); ok {
-			s.defined[fn.Name.Value] = true
+			s.decls[fn.Name.Value] = fn
 		}
 		return true
 	})

@@ -133,6 +133,9 @@ func (j *judging) changedFile(c pkgdir.Change) {
 	j.fileRule(c, kind)
 	if kind != program && kind != blob {
 		j.flaws(c.Path, now.Data, kind != plainFile)
+		if kind != plainFile && j.hasMajor(c.Path) {
+			j.outOfSight(c.Path, now.Data)
+		}
 	}
 }
 
@@ -212,6 +215,9 @@ func (j *judging) fileRule(c pkgdir.Change, kind fileKind) {
 
 // sameCode says whether two scripts differ in layout and comments only.
 func sameCode(name string, a, b []byte) bool {
+	if len(a)+len(b) > 2*maxForm {
+		return false
+	}
 	x, err1 := pkgbuild.Parse(name, a)
 	y, err2 := pkgbuild.Parse(name, b)
 	if err1 != nil || err2 != nil {

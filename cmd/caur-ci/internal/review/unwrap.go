@@ -3,6 +3,7 @@ package review
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caur-build/caur/internal/pkgbuild"
@@ -62,7 +63,45 @@ func (s *scan) dispatch(r *resolver, c *command, in input) produced {
 		out.commands = join(out.commands, s.code(r, c, code))
 	}
 	s.setters(r, c)
+	if p, ok := s.callFunction(r, c, in); ok {
+		out.commands = join(out.commands, p.commands)
+		out.text, out.known = p.text, p.known
+	}
 	return out
+}
+
+// callFunction walks the body of one of the file's own functions with the arguments of the call, so that f() { "$@"; } is
+// seen through, and what it prints is known to come from it.
+func (s *scan) callFunction(r *resolver, c *command, in input) (produced, bool) {
+	decl := s.decls[c.name]
+	if decl == nil || s.inCall >= maxNested/2 || s.calls >= maxCalls || c.words[0] != c.name {
+		return produced{}, false
+	}
+	s.calls++
+	s.inCall++
+	fn, variant := s.fn, r.variant
+	saved := map[string]*binding{}
+	for i := range 10 {
+		name := strconv.Itoa(i)
+		saved[name] = r.vars[name]
+		delete(r.vars, name)
+		if i > 0 && i < len(c.words) {
+			r.vars[name] = &binding{values: [][]string{{c.words[i]}}, feeds: c.feeds}
+		}
+	}
+	saved["@"], saved["*"] = r.vars["@"], r.vars["*"]
+	all := &binding{values: [][]string{c.words[1:]}, feeds: c.feeds}
+	r.vars["@"], r.vars["*"] = all, all
+	s.fn, r.variant = c.name, 0
+	p := s.stmt(r, decl.Body, in)
+	s.fn, r.variant = fn, variant
+	for name, b := range saved {
+		if r.vars[name] = b; b == nil {
+			delete(r.vars, name)
+		}
+	}
+	s.inCall--
+	return p, true
 }
 
 func (s *scan) dispatchInner(r *resolver, c *command, words []string, in input) produced {
@@ -94,8 +133,6 @@ func (s *scan) wrapped(c *command) (out [][]string) {
 			}
 			break
 		}
-	case s.defined[c.name] && len(args) > 0 && !strings.HasPrefix(args[0], "-"): // f() { "$@"; }
-		out = append(out, args)
 	}
 	return out
 }
@@ -104,7 +141,10 @@ func chrootLike(name string) bool {
 	return name == "chroot" || name == "arch-chroot" || name == "flock" || name == "runuser"
 }
 
-func isNumber(s string) bool { return strings.Trim(s, "0123456789.smhd") == "" }
+// isNumber: a number, or a time such as 10s.
+func isNumber(s string) bool {
+	return s != "" && s[0] >= '0' && s[0] <= '9' && strings.Trim(s, "0123456789.smhd") == ""
+}
 
 // code is a piece of shell code inside a command.
 type code struct {

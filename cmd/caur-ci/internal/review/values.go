@@ -329,7 +329,7 @@ func (j *judging) otherAssign(file string, o, n unit, before, after []pkgbuild.E
 	case substitutes(n.node) && j.substitution(file, n):
 	case sameKind && known1 && known2 && (slices.Equal(old, now) || unordered[keyOf(n.name)] && sameSet(old, now)):
 		j.find("layout", file, line, was, is, n.name)
-	case j.allow(o, n, was, is, file, n.line):
+	case j.allow(file, n.line, o.text, n.text, [2]string{was, is}, n.name):
 	case sameKind && known1 && known2 && j.places.equal(old, now) && keyOf(n.name) != "install":
 		j.find("values-version", file, line, was, is, n.name)
 	default:
@@ -399,35 +399,20 @@ func (j *judging) variableRule(name string, before, after []string) string {
 	return rule
 }
 
-// allow says whether the allow list covers a change, and notes it.
-func (j *judging) allow(o, n unit, before, after, file string, line int) bool {
-	var node syntax.Node
-	if n.node != nil {
-		node = n.node
-	}
-	if !j.covered(o.text, n.text, before, after, node) {
+// allow says whether the allow list covers a change, and notes it. before and after are the statements that differ, shown is
+// what of them goes into the finding.
+func (j *judging) allow(file string, line int, before, after string, shown [2]string, name string) bool {
+	if len(j.in.Allow) == 0 || !j.covered(before, after) {
 		return false
 	}
-	j.find("allowed", file, line, before, after, n.name)
+	j.find("allowed", file, line, shown[0], shown[1], name)
 	return true
 }
 
-func (j *judging) allowText(file string, line int, before, after string, node syntax.Node) bool {
-	if !j.covered(before, after, before, after, node) {
-		return false
-	}
-	j.find("allowed", file, line, before, after, "")
-	return true
-}
-
-// covered: every line that came or went matches an expression from its first to its last character, or stands in an
-// assignment whose beginning matches; nothing in it is run to be expanded.
-func (j *judging) covered(wholeBefore, wholeAfter, before, after string, node syntax.Node) bool {
-	if len(j.in.Allow) == 0 || node != nil && substitutes(node) || before == "" && after == "" && wholeBefore == wholeAfter {
-		return false
-	}
-	old := lineSet(wholeBefore)
-	now := lineSet(wholeAfter)
+// covered: every line that came or went matches an expression from its first to its last character, or is one plain
+// assignment whose beginning matches; nothing in it is run to be expanded, and no rule warns of it.
+func (j *judging) covered(before, after string) bool {
+	old, now := lineSet(before), lineSet(after)
 	matched := false
 	check := func(lines, other map[string]bool) bool {
 		for l := range lines {
@@ -441,7 +426,11 @@ func (j *judging) covered(wholeBefore, wholeAfter, before, after string, node sy
 		}
 		return true
 	}
-	return check(now, old) && check(old, now) && matched && !j.alarming(after)
+	if !check(now, old) || !check(old, now) || !matched {
+		return false
+	}
+	file, err := pkgbuild.Parse("change", []byte(after))
+	return err == nil && !substitutes(file.Tree()) && !j.alarming(file)
 }
 
 // whole: the expression matches all of a line, or the beginning of a line that is one plain assignment.
