@@ -50,14 +50,11 @@ func TestWhatIsDynamicIsToldByTheSandbox(t *testing.T) {
 		t.Errorf("without a sandbox: %d %q %q", code, out, errOut)
 	}
 	where := map[string]string{"CONTAINER_ENGINE": "none", "BUILDER_BUILD_USER": "nobody"}
-	code, out, errOut := run(where, dir)
-	if code != 0 || !strings.Contains(out, "pkgver = 1.2\n") || !strings.Contains(errOut, "dynamic") {
-		t.Errorf("with a sandbox: %d %q %q", code, out, errOut)
+	code, _, errOut := run(where, "--write", dir) // once only: makepkg takes its time
+	if code != 0 || !strings.Contains(errOut, "wrote clever/.SRCINFO") || !strings.Contains(errOut, "dynamic") {
+		t.Errorf("with a sandbox: %d %q", code, errOut)
 	}
-	if code, _, errOut := run(where, "--write", dir); code != 0 || !strings.Contains(errOut, "wrote clever/.SRCINFO") {
-		t.Errorf("--write: %d %q", code, errOut)
-	}
-	if text, err := os.ReadFile(filepath.Join(dir, ".SRCINFO")); err != nil || string(text) != out {
+	if text, err := os.ReadFile(filepath.Join(dir, ".SRCINFO")); err != nil || !strings.Contains(string(text), "pkgver = 1.2\n") {
 		t.Errorf("%v: %q", err, text)
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "caur-srcinfo-*")); len(left) > 0 {
