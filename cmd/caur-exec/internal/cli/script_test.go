@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("..", "..", "..", "..", "testdata", "script", "exec"),
 		UpdateScripts: updateScripts,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "package": makePackage(t), "signing-key": signingKey(t), "legacy": legacyQueue(t)},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REDIS_URL", fmt.Sprintf("%s/%d", open.URL, scripts.Add(1)))
 			env.Setenv("LOCKED_REDIS", locked.URL)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,6 +25,35 @@ func (p *Publisher) Arches(repo string) ([]string, error) {
 	return arches(l.root, l.repo)
 }
 
+// Repos lists the target repos that have a database.
+func (p *Publisher) Repos() ([]string, error) {
+	entries, err := os.ReadDir(p.o.RepoPath)
+	if err != nil {
+		return nil, fmt.Errorf("REPO_PATH: %w", err)
+	}
+	var repos []string
+	for _, e := range entries {
+		if !e.IsDir() || !legalRepo.MatchString(e.Name()) {
+			continue
+		}
+		if names, err := arches(filepath.Join(p.o.RepoPath, e.Name()), e.Name()); err != nil {
+			return nil, err
+		} else if len(names) > 0 {
+			repos = append(repos, e.Name())
+		}
+	}
+	return repos, nil
+}
+
+// Open reads the databases of a target repo and architecture. Close what it returns.
+func (p *Publisher) Open(repo, arch string) (*syncdb.DB, error) {
+	l, err := p.layout(repo, arch)
+	if err != nil {
+		return nil, err
+	}
+	return syncdb.Open(l.abs(l.file(l.dbName("db"))), l.abs(l.file(l.dbName("files"))))
+}
+
 // Verify compares the database of a target repo and architecture with its files: each entry has its package, of the
 // right size, a signature that is the one in the entry, and a file list; each package has an entry. deep also reads
 // the packages and compares hashes. It returns what is wrong, a sentence each; a committed transaction that is not
@@ -36,7 +66,7 @@ func (p *Publisher) Verify(ctx context.Context, repo, arch string, deep bool) (p
 	if exists(l.abs(l.journal())) {
 		problems = append(problems, "a committed change is not complete: the database role completes it at its start")
 	}
-	db, err := syncdb.Open(l.abs(l.file(l.dbName("db"))), l.abs(l.file(l.dbName("files"))))
+	db, err := p.Open(repo, arch)
 	if err != nil {
 		return problems, err
 	}
