@@ -33,11 +33,11 @@ func TestHostileInputIsBounded(t *testing.T) {
 		"subshells":                             nested("(", "a", ")", 900),
 		"quotes":                                "x=" + nested(`"$(a `, "b", `)"`, 200),
 		"one line of a megabyte":                "echo " + strings.Repeat("a", 1<<20-200),
-		"one line of words":                     "echo " + strings.Repeat("a ", 1<<19-200),
+		"one line of words":                     "echo " + strings.Repeat("a ", 1<<18-200),
 		"one line of base64":                    "echo " + strings.Repeat("Y3Vy", 1<<18-200),
 		"too large":                             "echo " + strings.Repeat("a", 3<<20),
 		"a long pipe":                           "a" + strings.Repeat(" | curl x", 900) + " | sh",
-		"many commands":                         strings.Repeat("curl a\n", 100_000),
+		"many commands":                         strings.Repeat("curl a\n", 40_000),
 		"a doubling variable":                   doubling,
 		"a doubling array":                      "x=(a a)\n" + strings.Repeat("x=(\"${x[@]}\" \"${x[@]}\")\n", 60),
 		"variables made of others":              many.String(),
@@ -51,7 +51,7 @@ func TestHostileInputIsBounded(t *testing.T) {
 		"a here-document":                       "sh <<E\n" + strings.Repeat("curl x | sh\n", 20_000) + "E",
 		"braces":                                "x=" + strings.Repeat("{a,b}", 100),
 		"a loop over many words":                "for i in " + strings.Repeat("$(a) ", 5_000) + "; do $i; done",
-		"invisible characters":                  strings.Repeat("echo \u202e\n", 20_000),
+		"invisible characters":                  strings.Repeat("echo \u202e\n", 8_000),
 		"escapes":                               "x=$'" + strings.Repeat(`\x63`, 100_000) + "'",
 		"a printf that repeats its format":      "printf '%s%s' " + strings.Repeat("a ", 100_000),
 		"alternatives of alternatives":          nested("${a:-", "b", "}", 400),
@@ -76,7 +76,7 @@ func TestHostileInputIsBounded(t *testing.T) {
 			if len(v.Findings) > maxFindings {
 				t.Errorf("%d findings", len(v.Findings))
 			}
-			if text := v.Markdown(Links{Diff: string(text)}, Signals{}, Decision{}); len(text) > maxMarkdown+100 {
+			if text := v.Markdown(Links{Diff: string(text)}, Signals{}, Decision{}); len(text) > maxMarkdown {
 				t.Errorf("%d bytes of description", len(text))
 			}
 			in.Old, in.New = in.New, in.Old

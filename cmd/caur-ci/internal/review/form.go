@@ -2,6 +2,7 @@ package review
 
 import (
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,8 @@ import (
 type form struct {
 	out strings.Builder
 	raw bool // quotes count: aliases are about, or the place is one where quotes mean more
+	tab bool // in a here-document of <<-, whose lines lose their leading tabs
+	bol bool // at the beginning of one of its lines
 }
 
 // formOf gives the form of a node. With raw, every quote counts.
@@ -23,8 +26,8 @@ func formOf(node any, raw bool) string {
 	return f.out.String()
 }
 
-// layoutFields are positions and flags that only say how something is laid out. That InPos is valid means that a loop has
-// a list; that Dollar is valid tells $a[1] from a[1] in arithmetic: these two are kept as flags.
+// layoutFields are flags and comments that only say how something is laid out. Of positions one counts: that InPos is valid
+// means that a loop has a list.
 var layoutFields = map[string]bool{
 	"Comments": true, "Last": true, "CondLast": true, "ThenLast": true, "DoLast": true,
 	"Short": true, "RsrvWord": true, "Parens": true, "Backquotes": true, "Bracket": true, "Braces": true,
@@ -57,13 +60,26 @@ func (f *form) value(v reflect.Value) {
 	case reflect.Struct:
 		f.fields(v)
 	case reflect.String:
-		f.out.WriteString(strconv.Quote(v.String()))
+		f.text(v.String())
 	case reflect.Bool:
 		f.flag(v.Bool())
 	default:
 		f.out.WriteString(strconv.FormatUint(v.Uint(), 10))
 	}
 }
+
+func (f *form) text(s string) {
+	if f.tab {
+		if f.bol {
+			s = strings.TrimLeft(s, "\t")
+		}
+		s = leadingTabs.ReplaceAllString(s, "\n")
+		f.bol = strings.HasSuffix(s, "\n")
+	}
+	f.out.WriteString(strconv.Quote(s))
+}
+
+var leadingTabs = regexp.MustCompile(`\n\t+`)
 
 func (f *form) flag(set bool) {
 	if set {
@@ -75,28 +91,32 @@ func (f *form) flag(set bool) {
 
 func (f *form) fields(v reflect.Value) {
 	t := v.Type()
-	was := f.raw
+	was, wasTab := f.raw, f.tab
 	switch t.Name() {
 	case "TestClause", "ParamExp", "BinaryArithm", "UnaryArithm", "ParenArithm", "ArithmExp", "ArithmCmd", "LetClause", "CStyleLoop":
 		f.raw = true
 	case "Redirect":
 		op := syntax.RedirOperator(v.FieldByName("Op").Uint())
 		f.raw = was || op == syntax.Hdoc || op == syntax.DashHdoc
+		f.tab = op == syntax.DashHdoc
 	case "CmdSubst", "ProcSubst", "Block", "Subshell": // commands again, wherever they stand
-		f.raw = was && f.raw
+		f.tab = false
 	}
-	defer func() { f.raw = was }()
+	defer func() { f.raw, f.tab, f.bol = was, wasTab, false }()
 	f.out.WriteString(t.Name())
 	f.out.WriteByte('(')
 	for i := range t.NumField() {
 		field := t.Field(i)
 		switch {
 		case field.Type == posType:
-			if field.Name == "InPos" || field.Name == "Dollar" {
+			if field.Name == "InPos" {
 				f.flag(v.Field(i).Interface().(syntax.Pos).IsValid())
 			}
+		case field.Name == "Short" && !v.FieldByName("Index").IsNil(): // a[1] in arithmetic, which is not ${a[1]}
+			f.flag(v.Field(i).Bool())
 		case layoutFields[field.Name]:
 		default:
+			f.bol = f.bol || f.tab && field.Name == "Hdoc"
 			f.value(v.Field(i))
 			f.out.WriteByte(' ')
 		}

@@ -17,6 +17,7 @@ type judging struct {
 	older, newer *side // the PKGBUILDs; units and files are nil where they cannot be read
 	places       places
 	seen         map[string]bool
+	pins         map[string]bool            // variables whose version or hash changed
 	hidden       map[string]bool            // decoded text that was judged
 	scripts      map[string]bool            // install scripts of either version
 	lines        map[string]map[string]bool // of old files, by path
@@ -30,7 +31,7 @@ const (
 
 // Judge compares the two directories.
 func Judge(in Input) Verdict {
-	j := &judging{in: in, seen: map[string]bool{}, hidden: map[string]bool{}, lines: map[string]map[string]bool{}}
+	j := &judging{in: in, seen: map[string]bool{}, hidden: map[string]bool{}, pins: map[string]bool{}, lines: map[string]map[string]bool{}}
 	j.v = Verdict{Pkgbase: in.Pkgbase, Findings: []Finding{}, From: version(in.Old), To: version(in.New)}
 	changes := pkgdir.Diff(in.Old, in.New)
 	if len(changes) == 0 {

@@ -3,6 +3,7 @@ package review
 import (
 	"fmt"
 	"html"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,6 +19,7 @@ type Links struct {
 // Bounds of a description: GitLab takes a million characters, GitHub 65,536.
 const (
 	maxRows     = 50
+	maxTable    = 30_000
 	maxDiff     = 30_000
 	maxMarkdown = 60_000
 )
@@ -38,11 +40,8 @@ func (v Verdict) Markdown(l Links, s Signals, d Decision) string {
 			fmt.Fprintf(&b, "- [%s](<%s>)\n", link.name, link.url)
 		}
 	}
-	if l.Diff != "" {
-		b.WriteString("\n<details><summary>Diff</summary>\n\n" + fenced("diff", clipLines(l.Diff, maxDiff)) + "\n</details>\n")
-	}
-	if b.Len() > maxMarkdown {
-		return clipLines(b.String(), maxMarkdown)
+	if room := min(maxDiff, maxMarkdown-b.Len()-1000); l.Diff != "" && room > 0 {
+		b.WriteString("\n<details><summary>Diff</summary>\n\n" + fenced("diff", clipLines(printable(longFence.ReplaceAllString(l.Diff, "`…`")), room)) + "\n</details>\n")
 	}
 	return b.String()
 }
@@ -76,7 +75,7 @@ func (v Verdict) writeFindings(b *strings.Builder) {
 	}
 	b.WriteString("| severity | finding | where | old | new |\n| --- | --- | --- | --- | --- |\n")
 	for i, f := range v.Findings {
-		if i == maxRows {
+		if i == maxRows || b.Len() > maxTable {
 			fmt.Fprintf(b, "\n… and %d more findings, none of them worse.\n", len(v.Findings)-i)
 			break
 		}
@@ -189,8 +188,11 @@ func fenced(language, text string) string {
 		}
 	}
 	fence := strings.Repeat("`", max(3, longest+1))
-	return fence + language + "\n" + printable(strings.TrimRight(text, "\n")) + "\n" + fence + "\n"
+	return fence + language + "\n" + strings.TrimRight(text, "\n") + "\n" + fence + "\n"
 }
+
+// longFence is a run of backticks that no text needs; the fence around it would be as long.
+var longFence = regexp.MustCompile("`{50,}")
 
 // printable makes characters visible that would hide or turn text.
 func printable(s string) string {

@@ -47,6 +47,9 @@ func (j *judging) srcinfo() {
 	if err != nil {
 		older = srcinfo.New(newer.Pkgbase)
 	}
+	if older.Pkgbase != newer.Pkgbase {
+		j.find("pkgname", name, 1, older.Pkgbase, newer.Pkgbase, "pkgbase")
+	}
 	if older.Pkgver != newer.Pkgver && pkgverForm.MatchString(newer.Pkgver) {
 		j.places.add(older.Pkgver, newer.Pkgver)
 	}
@@ -149,7 +152,7 @@ func (j *judging) ordinaryField(k fieldKey, old, now []string) bool {
 	case k.key == "pkgrel":
 		return len(now) == 1 && pkgrelForm.MatchString(now[0])
 	case k.key == "epoch":
-		return j.samePKGBUILD() == (len(now) == 0) || len(now) == 1 && epochForm.MatchString(now[0])
+		return len(now) == 1 && epochForm.MatchString(now[0])
 	case isChecksum(k.key):
 		if len(old) != len(now) {
 			return false
@@ -172,10 +175,6 @@ func (j *judging) ordinaryField(k fieldKey, old, now []string) bool {
 		return true
 	}
 	return k.key != "install" && j.places.equal(old, now)
-}
-
-func (j *judging) samePKGBUILD() bool {
-	return j.in.Old["PKGBUILD"].Equal(j.in.New["PKGBUILD"])
 }
 
 // computed is the .SRCINFO that the new PKGBUILD gives, and the keys that cannot be known.

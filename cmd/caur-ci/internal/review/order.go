@@ -103,7 +103,8 @@ func (j *judging) sameValues() bool {
 		if !a.Static() || !b.Static() || a.Kind != b.Kind {
 			return false
 		}
-		if !slices.Equal(a.Items, b.Items) && !isChecksum(name) && name != "pkgver" && name != "pkgrel" && !isSource(name) && name[0] != '_' && !j.places.equal(a.Items, b.Items) {
+		judged := isChecksum(name) || isSource(name) || name == "pkgver" || name == "pkgrel" || name == "epoch" || j.pins[name]
+		if !judged && !slices.Equal(a.Items, b.Items) && !j.places.equal(a.Items, b.Items) {
 			return false
 		}
 	}

@@ -119,9 +119,11 @@ func (s *side) eval() *pkgbuild.Static {
 		s.static = s.file.Static()
 		s.made = map[string]pkgbuild.Assignment{}
 		for _, a := range s.static.Assignments() {
-			if a.Func == "" {
-				s.made[fmt.Sprintf("%s:%d", a.Name, a.Line)] = a
+			key := fmt.Sprintf("%s:%d", a.Name, a.Line)
+			if _, twice := s.made[key]; twice || a.Func != "" {
+				a = pkgbuild.Assignment{Line: -1} // which of them is meant cannot be told
 			}
+			s.made[key] = a
 		}
 	}
 	return s.static
@@ -132,10 +134,26 @@ func (s *side) eval() *pkgbuild.Static {
 func (s *side) elements(u unit) (list []pkgbuild.Element, ok bool) {
 	s.eval()
 	a, ok := s.made[fmt.Sprintf("%s:%d", u.name, u.line)]
-	if !ok || a.Append != u.assign.Append || a.Array != (u.assign.Array != nil) {
+	if !ok || a.Line < 0 || a.Append != u.assign.Append || a.Array != (u.assign.Array != nil) || !s.written(u, a.Elements) {
 		return nil, false
 	}
 	return a.Elements, true
+}
+
+// written says whether the elements are the words of this very assignment.
+func (s *side) written(u unit, list []pkgbuild.Element) bool {
+	if u.assign.Array == nil {
+		return len(list) == 1 && (u.assign.Value == nil && list[0].Raw == "" || u.assign.Value != nil && s.file.Text(u.assign.Value) == list[0].Raw)
+	}
+	if len(list) != len(u.assign.Array.Elems) {
+		return false
+	}
+	for i, el := range u.assign.Array.Elems {
+		if el.Value == nil || s.file.Text(el.Value) != list[i].Raw {
+			return false
+		}
+	}
+	return true
 }
 
 // values are the evaluated items of an assignment; known is false when one of them is dynamic.

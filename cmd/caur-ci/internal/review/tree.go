@@ -241,7 +241,7 @@ func textDifference(a, b string) (line int, was, is string) {
 }
 
 // ownKeys are the settings that caur writes itself when it bumps a package.
-var ownKeys = []string{"CI_PACKAGE_BUMP", "CI_GIT_COMMIT", "CI_PKGREL", "CI_PKGBUILD_TIMESTAMP"}
+var ownKeys = []string{"CI_PACKAGE_BUMP", "CI_GIT_COMMIT"}
 
 // changedOwn judges .CI: only a rebuild may pass, everything else runs in the pipeline.
 func (j *judging) changedOwn(c pkgdir.Change) {

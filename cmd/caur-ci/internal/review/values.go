@@ -45,22 +45,31 @@ func isChecksum(name string) bool { return slices.Contains(pkgbuild.ChecksumKeys
 
 func (j *judging) changedAssign(file string, o, n unit) {
 	before, after := j.elementsOf(j.older, o), j.elementsOf(j.newer, n)
-	if o.assign.Append != n.assign.Append || (o.assign.Array == nil) != (n.assign.Array == nil) || o.assign.Index != nil || n.assign.Index != nil {
-		j.otherAssign(file, o, n, before, after)
-		return
-	}
-	scalar := n.assign.Array == nil && len(before) == 1 && len(after) == 1 && !n.assign.Append
+	sameKind := o.assign.Append == n.assign.Append && (o.assign.Array == nil) == (n.assign.Array == nil) && !indexed(o.assign) && !indexed(n.assign)
+	scalar := sameKind && n.assign.Array == nil && len(before) == 1 && len(after) == 1 && !n.assign.Append
 	switch {
 	case scalar && (n.name == "pkgver" || n.name == "pkgrel" || n.name == "epoch"):
 		j.changedVersion(file, o, n, before[0], after[0])
 	case scalar && j.changedPin(file, n, before[0], after[0]):
+	case !sameKind, j.passing(o, n):
+		j.otherAssign(file, o, n, before, after, false)
 	case isChecksum(n.name):
 		j.compareChecksums(file, n, before, after)
 	case isSource(n.name):
 		j.compareSources(file, n.name, n.line, before, after)
 	default:
-		j.otherAssign(file, o, n, before, after)
+		j.otherAssign(file, o, n, before, after, true)
 	}
+}
+
+// indexed: a[1]=x, and a=([1]=x).
+func indexed(a *syntax.Assign) bool {
+	return a.Index != nil || a.Array != nil && slices.ContainsFunc(a.Array.Elems, func(e *syntax.ArrayElem) bool { return e.Index != nil })
+}
+
+// passing: something is newly assigned, or run, while the value is made: ${x:=y}, $((x=1)). It is not the value alone then.
+func (j *judging) passing(o, n unit) bool {
+	return !substitutes(n.node) && assignsInPassing(n.node) && !assignsInPassing(o.node)
 }
 
 // changedVersion judges pkgver, pkgrel and epoch.
@@ -153,8 +162,7 @@ func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 	case !versionLike(n.name, before, after):
 		return false
 	default:
-		j.places.add(before, after)
-		j.find("pin", file, e.Line, before, after, n.name)
+		j.pin(file, e.Line, before, after, n.name)
 	}
 	return true
 }
@@ -233,8 +241,14 @@ func (j *judging) changedDefault(file string, o, n unit) {
 		j.find("top-level", file, n.line, o.text, n.text, n.name)
 		return
 	}
+	j.pin(file, n.line, before, after, n.name)
+}
+
+// pin notes a version or hash that changed.
+func (j *judging) pin(file string, line int, before, after, name string) {
+	j.pins[name] = true
 	j.places.add(before, after)
-	j.find("pin", file, n.line, before, after, n.name)
+	j.find("pin", file, line, before, after, name)
 }
 
 // literalOf is the text of a word without expansions, "" for any other.
@@ -319,11 +333,11 @@ func (j *judging) sameVersion() bool {
 	return older.Get("pkgver").Static() && older.Get("pkgver").String() == newer.Get("pkgver").String()
 }
 
-// otherAssign judges what may not change without review, unless the value is the same or the allow list covers it.
-func (j *judging) otherAssign(file string, o, n unit, before, after []pkgbuild.Element) {
+// otherAssign judges what may not change without review, unless the value is the same (which only counts where sameKind) or
+// the allow list covers it.
+func (j *judging) otherAssign(file string, o, n unit, before, after []pkgbuild.Element, sameKind bool) {
 	old, known1 := values(before)
 	now, known2 := values(after)
-	sameKind := o.assign.Append == n.assign.Append && (o.assign.Array == nil) == (n.assign.Array == nil) && o.assign.Index == nil && n.assign.Index == nil
 	line, was, is := elementDifference(n, before, after)
 	switch {
 	case substitutes(n.node) && j.substitution(file, n):
