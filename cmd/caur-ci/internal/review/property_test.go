@@ -67,6 +67,7 @@ func essence(v Verdict) string {
 
 func TestReformattingNeverChangesAVerdict(t *testing.T) {
 	all := append(examples(t, "hostile"), examples(t, "harmless")...)
+	all = slices.DeleteFunc(all, func(e example) bool { return len(e.in.Allow) > 0 }) // the allow list is about lines, so layout matters to it
 	rapid.Check(t, func(t *rapid.T) {
 		e := rapid.SampledFrom(all).Draw(t, "example")
 		in := e.in
