@@ -77,7 +77,7 @@ type frame struct {
 }
 
 func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
-	workers := runtime.GOMAXPROCS(0)
+	workers := min(runtime.GOMAXPROCS(0), d.changedGroups(old, files)+1) // each takes memory
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(workers),
 		zstd.WithEncoderCRC(true), zstd.WithWindowSize(window))
 	if err != nil {
@@ -110,6 +110,15 @@ func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
 	}
 	_, err = f.Write(encodeIndex(out.groups))
 	return err
+}
+
+func (d *DB) changedGroups(old *archive, files bool) (n int) {
+	for _, entries := range groupsOf(d.entries) {
+		if old == nil || old.bySum[sumOf(entries, files)] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // level of the frames that are made. A change makes one frame, so it may be a good one.

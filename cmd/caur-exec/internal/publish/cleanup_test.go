@@ -13,6 +13,7 @@ import (
 )
 
 func TestCleanup(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	for _, name := range []string{"a", "b", "c"} {
 		s.publish(name, pkgtest.Spec{Name: name})
@@ -43,6 +44,7 @@ func TestCleanup(t *testing.T) {
 }
 
 func TestCleanupRefusesMassRemoval(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		s.publish(name, pkgtest.Spec{Name: name})
@@ -85,6 +87,7 @@ func TestCleanupRefusesMassRemoval(t *testing.T) {
 }
 
 func TestCleanupOfARepositoryThatIsNotThereMakesNone(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	if _, err := s.publisher().Cleanup(t.Context(), cleanup("a")); err != nil || exists(s.repo) {
 		t.Errorf("%v; %s was made: %v", err, s.repo, exists(s.repo))
@@ -98,6 +101,7 @@ func TestCleanupOfARepositoryThatIsNotThereMakesNone(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	s.publish("foo", pkgtest.Spec{Name: "foo", Version: "2-1"})

@@ -219,18 +219,21 @@ func (s *crashScene) again(p *Publisher, d *queue.Delivery) error {
 }
 
 func TestKilledAnywhereWhilePublishing(t *testing.T) {
+	t.Parallel()
 	s := newCrashScene(t, true)
 	d := s.deliver("alpha", s.make(pkgtest.Spec{Name: "alpha", Version: "2-1"}), s.make(pkgtest.Spec{Name: "alpha-data", Base: "alpha", Version: "2-1"}))
 	s.matrix(d, []string{"alpha 1-1", "beta 1-1", "delta 1-1", "gamma 1-1"}, []string{"alpha 2-1", "alpha-data 2-1", "beta 1-1", "delta 1-1", "gamma 1-1"})
 }
 
 func TestKilledAnywhereWhileCleaningUp(t *testing.T) {
+	t.Parallel()
 	s := newCrashScene(t, false)
 	s.matrix(cleanup("alpha", "gamma", "delta"), []string{"alpha 1-1", "beta 1-1", "delta 1-1", "gamma 1-1"}, []string{"alpha 1-1", "delta 1-1", "gamma 1-1"})
 }
 
 // A recovery that is itself killed, at every point, must be completed by the next one.
 func TestKilledAgainWhileRecovering(t *testing.T) {
+	t.Parallel()
 	s := newCrashScene(t, true)
 	before, after := []string{"alpha 1-1", "beta 1-1", "delta 1-1", "gamma 1-1"}, []string{"alpha 2-1", "beta 1-1", "delta 1-1", "gamma 1-1"}
 	s.crash.Delivery = s.deliver("alpha", s.make(pkgtest.Spec{Name: "alpha", Version: "2-1"}))
@@ -256,6 +259,7 @@ func TestKilledAgainWhileRecovering(t *testing.T) {
 
 // Writing fails at every size of file: the repository stays as it was, and nothing is left over.
 func TestAFullDiskLeavesTheOldRepository(t *testing.T) {
+	t.Parallel()
 	s := newCrashScene(t, false)
 	before := []string{"alpha 1-1", "beta 1-1", "delta 1-1", "gamma 1-1"}
 	d := s.deliver("alpha", s.make(pkgtest.Spec{Name: "alpha", Version: "2-1"}))
@@ -278,6 +282,7 @@ func TestAFullDiskLeavesTheOldRepository(t *testing.T) {
 }
 
 func TestJournalsThatAreNotOursAreNotFollowed(t *testing.T) {
+	t.Parallel()
 	for what, text := range map[string]string{
 		"another version":  `{"version": 2, "id": "x", "steps": []}`,
 		"a path upwards":   `{"version": 1, "id": "x", "steps": [{"op": "remove", "to": "../../etc/passwd"}]}`,

@@ -104,6 +104,7 @@ package_hello-data() { arch=(any); install -d "$pkgdir/usr/share/greeting"; echo
 
 // The whole way: packages of makepkg, signed by gpg with its agent, installed by pacman that demands signatures.
 func TestPacmanInstallsWhatWasPublished(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	signer, err := NewGPG(t.Context(), s.gpg, "", settings.Secret{})
 	if err != nil {
@@ -146,6 +147,7 @@ func TestPacmanInstallsWhatWasPublished(t *testing.T) {
 }
 
 func TestPacmanTrustsNobodyElse(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.o.SignDB = true
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
@@ -174,6 +176,7 @@ func TestPacmanTrustsNobodyElse(t *testing.T) {
 
 // Readers that come at any time see a database whose packages are all there.
 func TestPacmanReadsWhileItIsPublished(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo", Version: "0-1"})
 	c := newClient(t, s, "Required DatabaseOptional", true)
@@ -207,6 +210,7 @@ func TestPacmanReadsWhileItIsPublished(t *testing.T) {
 }
 
 func TestSignersSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	home, key := testenv.GPGHome(t)
 	empty, err := os.MkdirTemp("", "gpg")
 	if err != nil {
@@ -252,6 +256,7 @@ func helloFile(t *testing.T) string {
 
 // A key with a passphrase is refused without it, and never asks.
 func TestPassphrases(t *testing.T) {
+	t.Parallel()
 	home, err := os.MkdirTemp("", "gpg")
 	if err != nil {
 		t.Fatal(err)
@@ -298,6 +303,7 @@ func TestPassphrases(t *testing.T) {
 }
 
 func TestFirstSigningKey(t *testing.T) {
+	t.Parallel()
 	const list = "sec:e:255:22:AAAA:1:2::u:::scSC:::+::ed25519:::0:\nfpr:::::::::EXPIRED:\n" +
 		"sec:u:255:22:BBBB:1:::u:::cC:::+::ed25519:::0:\nfpr:::::::::CERTIFIES:\nssb:u:255:18:CCCC:1::::::e:::+::cv25519::\nfpr:::::::::SUBKEY:\n" +
 		"sec:u:255:22:DDDD:1:::u:::scSCD:::+::ed25519:::0:\nfpr:::::::::DISABLED:\n" +

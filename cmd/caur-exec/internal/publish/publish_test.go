@@ -17,6 +17,7 @@ import (
 )
 
 func TestPublish(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	out := s.publish("foo", pkgtest.Spec{Name: "foo"}, pkgtest.Spec{Name: "foo-data"})
 	if len(out.Added) != 2 || len(out.Present) != 0 || len(out.Removed) != 0 {
@@ -39,6 +40,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishingTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	d := s.deliver("foo", s.make(pkgtest.Spec{Name: "foo"}))
 	p := s.publisher()
@@ -61,6 +63,7 @@ func TestPublishingTwiceChangesNothing(t *testing.T) {
 }
 
 func TestWhatIsMissingOfASplitPackageIsPublished(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	out := s.publish("foo", pkgtest.Spec{Name: "foo"}, pkgtest.Spec{Name: "foo-data"})
@@ -71,6 +74,7 @@ func TestWhatIsMissingOfASplitPackageIsPublished(t *testing.T) {
 }
 
 func TestAFileThatLiesThereWithoutEntryOrSignatureIsTakenIn(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("bar", pkgtest.Spec{Name: "bar"})
 	data, err := os.ReadFile(s.make(pkgtest.Spec{Name: "foo"}))
@@ -90,6 +94,7 @@ func TestAFileThatLiesThereWithoutEntryOrSignatureIsTakenIn(t *testing.T) {
 }
 
 func TestPublishRefuses(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		what   string
 		change func(s *station, d *queue.Delivery)
@@ -131,6 +136,7 @@ func TestPublishRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
 			s := newStation(t)
 			s.o.TargetRepo = func(repo string) bool { return repo != "nowhere" }
 			s.publish("old", pkgtest.Spec{Name: "old", Version: "2-1"})
@@ -169,6 +175,7 @@ func rename(to string) func(*station, *queue.Delivery) {
 }
 
 func TestAHigherEpochAndForceAllowOlderVersions(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo", Version: "2-1"})
 	s.publish("foo", pkgtest.Spec{Name: "foo", Version: "1:1-1"})
@@ -180,6 +187,7 @@ func TestAHigherEpochAndForceAllowOlderVersions(t *testing.T) {
 }
 
 func TestADeliveryThatIsNoLongerWantedLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	for _, reason := range []error{queue.ErrLeaseLost, queue.ErrCanceled} {
@@ -196,6 +204,7 @@ func TestADeliveryThatIsNoLongerWantedLeavesNoTrace(t *testing.T) {
 }
 
 func TestASignerThatFailsLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	broken := errors.New("no key today")
@@ -230,6 +239,7 @@ func (f *failing) Sign(ctx context.Context, path string) ([]byte, error) {
 }
 
 func TestSignedDatabases(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.o.SignDB = true
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
@@ -248,6 +258,7 @@ func TestSignedDatabases(t *testing.T) {
 }
 
 func TestSeveralArchitecturesShareTheListsAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	d := s.deliver("foo", s.make(pkgtest.Spec{Name: "foo"}), s.make(pkgtest.Spec{Name: "foo-arm", Base: "foo", Arch: "aarch64"}))
@@ -274,6 +285,7 @@ func TestSeveralArchitecturesShareTheListsAndNothingElse(t *testing.T) {
 }
 
 func TestADatabaseThatIsGoneIsNotTakenForAnEmptyOne(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	if err := os.Remove(s.path(arch, "demo.db.tar.zst")); err != nil {
@@ -286,6 +298,7 @@ func TestADatabaseThatIsGoneIsNotTakenForAnEmptyOne(t *testing.T) {
 }
 
 func TestLostFileListsComeBackWithTheNextPublish(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("foo", pkgtest.Spec{Name: "foo"})
 	s.publish("bar", pkgtest.Spec{Name: "bar"})
@@ -305,6 +318,7 @@ func TestLostFileListsComeBackWithTheNextPublish(t *testing.T) {
 }
 
 func TestPublishersAtTheSameTimeTakeTurns(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	var deliveries []*queue.Delivery
 	var want []string

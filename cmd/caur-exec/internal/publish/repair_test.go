@@ -18,6 +18,7 @@ import (
 )
 
 func TestVerifyFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		s.publish(name, pkgtest.Spec{Name: name})
@@ -61,6 +62,7 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestRebuild(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish("a", pkgtest.Spec{Name: "a"})
 	s.publish("b", pkgtest.Spec{Name: "b"}, pkgtest.Spec{Name: "b-data"})

@@ -129,9 +129,10 @@ func (l layout) archived(ctx context.Context, pkgbase *string, names map[string]
 		return nil
 	}
 	for _, known := range []bool{true, false} {
+		hint := len(all) > 0 // else there is none, and every package is looked into
 		for _, file := range files {
 			name, err := syncdb.ParseFilename(file)
-			if err != nil || (name.Arch != "any" && name.Arch != l.arch) || names[name.Name] != known || (!known && len(all) > 0 && !versions[name.Version]) {
+			if err != nil || (name.Arch != "any" && name.Arch != l.arch) || names[name.Name] != known || (!known && hint && !versions[name.Version]) {
 				continue // a signature, or of something else
 			}
 			if err := read(file); err != nil {
