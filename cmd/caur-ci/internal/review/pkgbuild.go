@@ -271,7 +271,9 @@ func (j *judging) changedFunction(file string, o, n unit) {
 // firstDifference narrows a changed function down to the statements that differ.
 func firstDifference(o, n unit, older, newer *pkgbuild.File) (line int, before, after string) {
 	a, b := bodyOf(o.fn), bodyOf(n.fn)
-	same := func(x, y *syntax.Stmt) bool { return formOf(x, true) == formOf(y, true) }
+	same := func(x, y *syntax.Stmt) bool {
+		return older.Text(x) == newer.Text(y) && older.Text(x) != "" || formOf(x, true) == formOf(y, true)
+	}
 	for len(a) > 0 && len(b) > 0 && same(a[0], b[0]) {
 		a, b = a[1:], b[1:]
 	}

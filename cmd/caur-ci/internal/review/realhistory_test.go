@@ -63,6 +63,7 @@ type history struct {
 	seen     map[string]bool
 	todo     [][3]string // kind, before, after
 	why      map[string]int
+	slow     map[string]int
 	pairs    int
 	levels   map[string]int
 	rules    map[string]int
@@ -90,7 +91,7 @@ func newHistory(t *testing.T, repo string) *history {
 		_ = in.Close()
 		_ = cmd.Wait()
 	})
-	return &history{t: t, repo: repo, in: in, out: bufio.NewReaderSize(out, 1<<16), seen: map[string]bool{}, levels: map[string]int{}, why: map[string]int{}, rules: map[string]int{}, requests: map[string]*[5]int{}, show: os.Getenv("CAUR_REAL_SHOW")}
+	return &history{t: t, repo: repo, in: in, out: bufio.NewReaderSize(out, 1<<16), seen: map[string]bool{}, levels: map[string]int{}, why: map[string]int{}, slow: map[string]int{}, rules: map[string]int{}, requests: map[string]*[5]int{}, show: os.Getenv("CAUR_REAL_SHOW")}
 }
 
 func (h *history) lines(args ...string) []string {
@@ -225,6 +226,10 @@ func (h *history) pair(kind, commit, pkg string, older, newer pkgdir.Dir) {
 	start := threadTime()
 	v := Judge(Input{Pkgbase: pkg, Old: older, New: newer})
 	h.times = append(h.times, threadTime()-start)
+	if took := h.times[len(h.times)-1]; took > 10*time.Millisecond {
+		h.slow[fmt.Sprintf("%s, %d kB", pkg, (older.Size()+newer.Size())>>10)] = int(took.Milliseconds())
+	}
+	checkMinor(h.t, v, older["PKGBUILD"].Data, newer["PKGBUILD"].Data)
 	h.levels[v.Level.String()]++
 	h.levels["worst "+v.Worst().String()]++
 	rules := map[string]bool{}
@@ -348,6 +353,8 @@ func (h *history) report() {
 	}
 	fmt.Printf("major for caur only %d, for the line rule only %d\n", h.only[0], h.only[1])
 	fmt.Printf("processor time for a pair: median %v, p90 %v, p99 %v, max %v\n", at(0.5), at(0.9), at(0.99), h.times[len(h.times)-1])
+	fmt.Println("slowest, in ms:")
+	printCounts(h.slow, 20)
 	fmt.Println("packages by rule:")
 	printCounts(h.rules, 100)
 	fmt.Println("why major:")

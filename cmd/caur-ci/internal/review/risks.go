@@ -1,9 +1,10 @@
 package review
 
 import (
+	"bytes"
 	"iter"
+	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/pkg/pkgdir"
@@ -51,15 +52,13 @@ func (h hit) where() string {
 	return at
 }
 
-// risks applies the rules to the code that is new. Code that the old version has, too, is no new risk: the old version is
-// only looked at when there is something to compare with.
+// risks applies the rules to the code that is new. Code that the old version has, too, is no new risk.
 func (j *judging) risks(changes []pkgdir.Change) {
-	var newer []*scan
-	var older []func() []*scan
+	var older, newer []*scan
 	if j.hasMajor("PKGBUILD") && j.newer.file != nil {
 		newer = append(newer, scanSide(j.newer, "PKGBUILD", inFunction))
 		if j.older.file != nil {
-			older = append(older, func() []*scan { return []*scan{scanSide(j.older, "PKGBUILD", inFunction)} })
+			older = append(older, scanSide(j.older, "PKGBUILD", inFunction))
 		}
 	}
 	for _, c := range changes {
@@ -67,18 +66,13 @@ func (j *judging) risks(changes []pkgdir.Change) {
 			continue
 		}
 		if c.Old != nil {
-			older = append(older, func() []*scan { return j.scanFile(c.Path, c.Old, false) })
+			older = append(older, j.scanFile(c.Path, c.Old, false)...)
 		}
 		if c.New != nil {
 			newer = append(newer, j.scanFile(c.Path, c.New, true)...)
 		}
 	}
-	j.judgeScans(sync.OnceValue(func() (all []*scan) {
-		for _, f := range older {
-			all = append(all, f()...)
-		}
-		return all
-	}), newer)
+	j.judgeScans(older, newer)
 }
 
 func scanSide(s *side, file string, z zone) *scan {
@@ -87,10 +81,10 @@ func scanSide(s *side, file string, z zone) *scan {
 	return sc
 }
 
-// scanFile makes a scan of a script, or of other text: of its new lines when it is the new version.
+// scanFile makes a scan of a script, or of other text: of a new version only the lines that the old one does not have.
 func (j *judging) scanFile(name string, f *pkgdir.File, isNew bool) []*scan {
 	known := map[string]bool{}
-	if isNew {
+	if isNew && kindOf(name, f, j.scripts) == plainFile {
 		known = j.oldLines(name)
 	}
 	z := inFile
@@ -170,17 +164,33 @@ func suspiciousLine(line string) bool {
 	return false
 }
 
-func (j *judging) judgeScans(older func() []*scan, newer []*scan) {
+// judgeScans applies the rules to the commands that are new word for word; what they find is no finding when they find
+// the same in the old version.
+func (j *judging) judgeScans(older, newer []*scan) {
+	had := map[string]bool{}
+	for _, sc := range older {
+		for _, c := range sc.commands {
+			had[commandID(c)] = true
+		}
+	}
 	var hits []hit
 	for _, sc := range newer {
 		if sc.lost {
 			j.find("too-much", sc.file, 0, "", "", "")
 		}
-		hits = append(hits, hitsOf(sc.commands, sc)...)
+		var fresh []*command
+		for _, c := range sc.commands {
+			if !had[commandID(c)] {
+				fresh = append(fresh, c)
+			}
+		}
+		if len(fresh) > 0 {
+			hits = append(hits, hitsOf(fresh, sc)...)
+		}
 	}
 	if len(hits) > 0 {
 		known := map[string]bool{}
-		for _, sc := range older() {
+		for _, sc := range older {
 			for _, h := range hitsOf(sc.commands, sc) {
 				known[h.id()] = true
 			}
@@ -194,6 +204,18 @@ func (j *judging) judgeScans(older func() []*scan, newer []*scan) {
 	for _, sc := range newer {
 		j.hiddenIn(sc, older)
 	}
+}
+
+// commandID is the same for commands that do the same with the same input in the same place.
+func commandID(c *command) string {
+	id := string(rune('0'+c.zone)) + c.text()
+	if c.input != "" || c.odd || c.ifs {
+		id += "\x01" + c.input + strconv.FormatBool(c.odd) + strconv.FormatBool(c.ifs)
+	}
+	for _, f := range c.feeds {
+		id += "\x02" + f.text()
+	}
+	return id
 }
 
 // snippet is the command with what it is fed by.
@@ -223,7 +245,11 @@ func hitsOf(commands []*command, sc *scan) []hit {
 		}
 	}
 	for _, c := range commands {
+		isProse := c.zone == inFile && c.name == ""
 		for _, r := range t.commands {
+			if isProse && !r.prose {
+				continue
+			}
 			if key, ok := r.match(c); ok {
 				add(hit{r, key, c, c.name != "" || len(c.feeds) > 0})
 			}
@@ -271,13 +297,13 @@ func textHits(text string) (out []hit) {
 }
 
 // hiddenIn decodes what a scan found encoded, and judges it.
-func (j *judging) hiddenIn(sc *scan, older func() []*scan) {
+func (j *judging) hiddenIn(sc *scan, older []*scan) {
 	texts := hiddenTexts(sc)
 	if len(texts) == 0 {
 		return
 	}
 	old := map[string]bool{}
-	for _, o := range older() {
+	for _, o := range older {
 		for _, h := range hiddenTexts(o) {
 			old[h.text] = true
 		}
@@ -357,6 +383,9 @@ func (j *judging) newLines(file string, now []byte) iter.Seq2[int, string] {
 
 // flaws looks for characters that hide something in the lines that are new. Once in a file is enough.
 func (j *judging) flaws(file string, now []byte, code bool) {
+	if !bytes.ContainsFunc(now, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f }) {
+		return // plain ASCII
+	}
 	reported := map[string]bool{}
 	for number, line := range j.newLines(file, now) {
 		comment := strings.HasPrefix(strings.TrimSpace(line), "#")

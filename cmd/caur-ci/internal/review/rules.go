@@ -20,6 +20,8 @@ type Rule struct {
 
 	// match looks at a resolved command. The key says what is the same: a key that the old version has, too, is no new risk.
 	match func(*command) (key string, ok bool)
+	// prose: match is also for the lines of files that are no shell code (programs in other languages, patches).
+	prose bool
 	// needles are words one of which must be in the lower-case text before pattern is tried; the match is the key.
 	needles []string
 	pattern *regexp.Regexp

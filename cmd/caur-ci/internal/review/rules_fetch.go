@@ -8,6 +8,24 @@ import (
 
 // fetches says whether a command brings something from the network, or sends something there.
 func fetches(c *command) bool {
+	c.classify()
+	return c.fetch
+}
+
+// decodes says whether a command makes text readable, or data into code.
+func decodes(c *command) bool {
+	c.classify()
+	return c.decode
+}
+
+// classify answers both once; it is asked again and again.
+func (c *command) classify() {
+	if !c.classified {
+		c.classified, c.fetch, c.decode = true, fetchTool(c), decodeTool(c)
+	}
+}
+
+func fetchTool(c *command) bool {
 	switch c.name {
 	case "curl", "wget", "wget2", "aria2c", "axel", "lynx", "w3m", "links", "elinks", "http", "https", "xh", "fetch", "ftp", "lftp", "tftp", "sftp", "scp",
 		"nc", "ncat", "netcat", "socat", "telnet", "curlie", "gdown", "yt-dlp", "megadl", "rclone", "aws", "gsutil", "ipfs", "oras", "skopeo", "torsocks", "saldl", "snarf", "hurl":
@@ -31,8 +49,7 @@ func fetches(c *command) bool {
 // networkCode recognises network use in code of other languages.
 var networkCode = regexp.MustCompile(`\burllib|\brequests\.(?:get|post)|\bhttp\.client|\bsocket\b|IO::Socket|LWP::|HTTP::Tiny|Net::HTTP|open-uri|\bfetch\(|require\(.https?.\)|axios|file_get_contents\(.https?:|fsockopen|/inet/tcp/|https?://`)
 
-// decodes says whether a command makes text readable, or data into code.
-func decodes(c *command) bool {
+func decodeTool(c *command) bool {
 	switch c.name {
 	case "base64", "base32", "basenc", "xxd", "uudecode", "rev":
 		return true
@@ -187,7 +204,7 @@ func fetchRules() []Rule {
 				tool, _, named, ok := manager(c)
 				return tool + " " + strings.Join(named, " "), ok && len(named) > 0 && registries[tool] || ok && tool == "go" && remoteGo(named)
 			}},
-		{ID: "reverse-shell", Kind: "network", Severity: Critical, Title: "A connection is opened that can give others a shell",
+		{ID: "reverse-shell", prose: true, Kind: "network", Severity: Critical, Title: "A connection is opened that can give others a shell",
 			Why:   "/dev/tcp, nc -e, socat exec: and sockets in one-line scripts have no use in packaging.",
 			match: reverseShell},
 		{ID: "tls-off", Kind: "network", Severity: Warning, Title: "The certificate of a server is not checked",

@@ -18,7 +18,7 @@ func placeRules() []Rule {
 		{ID: "preload", Kind: "persistence", Severity: Critical, Title: "A library is loaded into every program",
 			Why:     "/etc/ld.so.preload is how rootkits hide.",
 			needles: []string{"ld.so.preload", "ld_preload"}, pattern: regexp.MustCompile(`(?i)ld\.so\.preload|/etc/environment\b.*LD_PRELOAD`), codeOnly: true},
-		{ID: "login-files", Kind: "persistence", Severity: Critical, Title: "Files that run at every login are touched",
+		{ID: "login-files", prose: true, Kind: "persistence", Severity: Critical, Title: "Files that run at every login are touched",
 			Why:   "Start-up files of shells, PAM, sudoers and authorized_keys give lasting access.",
 			match: wordRule([]string{"rc", "profile", "xinit", "xsession", "authorized_keys", "sudoers", "pam.d", "/etc/passwd", "/etc/shadow", "shells"}, `(?:^|/)\.(?:bashrc|bash_profile|bash_login|bash_logout|profile|zshrc|zprofile|zshenv|xinitrc|xprofile|xsession)\b|\.config/fish/|authorized_keys|/etc/sudoers\b|/etc/pam\.d/|^/etc/(?:passwd|shadow|profile|bash\.bashrc|zsh/)|^/etc/profile\.d/`)},
 		{ID: "persistence", Kind: "persistence", Severity: Warning, Title: "Something is installed that runs by itself",
@@ -31,7 +31,7 @@ func placeRules() []Rule {
 					c.in("crontab") && !c.has("-l") || c.in("at", "batch", "loginctl") && (c.name != "loginctl" || c.has("enable-linger")) || c.in("rc-update", "chkconfig", "launchctl")
 				return c.name + " " + strings.Join(c.plainArgs(), " "), hit
 			}},
-		{ID: "credentials", Kind: "credentials", Severity: Critical, Title: "Code touches keys, passwords, tokens or browser profiles",
+		{ID: "credentials", prose: true, Kind: "credentials", Severity: Critical, Title: "Code touches keys, passwords, tokens or browser profiles",
 			Why:   "Nothing that builds or installs a package needs them.",
 			match: credentials},
 		{ID: "setuid", Kind: "privileges", Severity: Warning, Exposed: Critical, Title: "A program gets more rights than its user: setuid, setgid or capabilities",

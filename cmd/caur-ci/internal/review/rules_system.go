@@ -36,7 +36,7 @@ func systemRules() []Rule {
 					c.in("export") && strings.Contains(strings.Join(c.env, " "), "HISTFILE=") || c.in("touch") && c.has("-r", "-t") && c.zone == inInstall
 				return c.name, hit
 			}},
-		{ID: "miner", Kind: "process", Severity: Critical, Title: "A program that mines coins is mentioned in code",
+		{ID: "miner", prose: true, Kind: "process", Severity: Critical, Title: "A program that mines coins is mentioned in code",
 			Why: "The most common payload of hijacked packages.",
 			match: func(c *command) (string, bool) {
 				for _, w := range c.words {

@@ -36,6 +36,8 @@ type command struct {
 	how   string   // how it was hidden: "decoded from base64", "in an eval"
 	every []string // what all gives
 
+	classified, fetch, decode bool // see classify
+
 	ifs bool // blanks in it are written as ${IFS}
 	odd bool // its name is written so that a search does not find it: c'u'rl
 }
