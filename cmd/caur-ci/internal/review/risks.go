@@ -392,7 +392,7 @@ func (j *judging) flaws(file string, now []byte, code bool) {
 		if !code {
 			line = strings.TrimRight(line, "\r") // CRLF is no secret in a plain text
 		}
-		if rule, what := textFlaws(line, comment || !code); rule != "" && !reported[rule] {
+		if rule, what := textFlaws(line, comment, code); rule != "" && !reported[rule] {
 			reported[rule] = true
 			j.find(rule, file, number, "", visible(what), "")
 		}

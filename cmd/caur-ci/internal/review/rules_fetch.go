@@ -94,7 +94,7 @@ func runsInput(c *command) bool {
 // managers of packages, with the words that make them install or run something.
 var managers = map[string][]string{
 	"npm": {"install", "i", "ci", "add", "exec", "x", "init", "create", "update", "up", "run-script"}, "bun": {"install", "i", "add", "x", "create", "update"},
-	"pnpm": {"install", "i", "add", "dlx", "exec", "create", "update"}, "yarn": {"", "install", "add", "dlx", "create", "global", "up", "upgrade"},
+	"pnpm": {"install", "i", "add", "dlx", "create", "update"}, "yarn": {"", "install", "add", "dlx", "create", "global", "up", "upgrade"},
 	"pip": {"install", "download", "wheel"}, "pipx": {"install", "run", "inject"}, "uv": {"pip", "sync", "run", "add", "tool", "install"},
 	"poetry": {"install", "add", "update"}, "pdm": {"install", "add", "sync"}, "hatch": {"run", "env"}, "conda": {"install", "create", "env"}, "mamba": {"install", "create"},
 	"cargo": {"install", "binstall", "add", "fetch", "update"}, "go": {"install", "get", "run", "mod", "generate"},
@@ -201,8 +201,8 @@ func fetchRules() []Rule {
 		{ID: "package-by-name", Kind: "network", Severity: Critical, Title: "A package is fetched from a registry by its name",
 			Why: "A name is all it takes to run somebody's code: the registry gives what is newest there. The wave of hijacked AUR packages did `npm install NAME`.",
 			match: func(c *command) (string, bool) {
-				tool, _, named, ok := manager(c)
-				return tool + " " + strings.Join(named, " "), ok && len(named) > 0 && registries[tool] || ok && tool == "go" && remoteGo(named)
+				tool, verb, named, ok := manager(c) // update NAME takes a newer version of what is there
+				return tool + " " + strings.Join(named, " "), ok && len(named) > 0 && registries[tool] && !(verb == "update" && (tool == "cargo" || tool == "pnpm" || tool == "npm")) || ok && tool == "go" && remoteGo(named)
 			}},
 		{ID: "reverse-shell", prose: true, Kind: "network", Severity: Critical, Title: "A connection is opened that can give others a shell",
 			Why:   "/dev/tcp, nc -e, socat exec: and sockets in one-line scripts have no use in packaging.",

@@ -32,13 +32,19 @@ func hiddenRules() []Rule {
 				open := strings.Contains(args, unknown) || strings.Contains(args, "/dev/fd/")
 				switch {
 				case c.name == "eval":
-					return "eval " + args, true
+					return "eval " + args, open
 				case c.name == "source" || c.name == ".":
 					return "source " + args, len(c.words) > 1 && (open && !strings.Contains(args, "/") || strings.Contains(args, "/dev/") || strings.Contains(args, "/tmp/"))
 				case shells[c.name] && c.has("-c"):
 					return c.name + " " + args, open
 				}
 				return "", false
+			}},
+		{ID: "eval-known", Kind: "obfuscation", Severity: Notice, Title: "Known code is evaluated",
+			Why: "eval of text that is known without running anything. The text was judged as code.",
+			match: func(c *command) (string, bool) {
+				args := strings.Join(c.words[min(1, len(c.words)):], " ")
+				return args, c.name == "eval" && args != "" && !strings.Contains(args, unknown)
 			}},
 		{ID: "unknown-command", Kind: "obfuscation", Severity: Warning, Exposed: Critical, Title: "A command's name is only known when it runs",
 			Why: "A reader cannot say what `$x` does when x comes from a substitution.",

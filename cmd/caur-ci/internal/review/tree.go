@@ -150,7 +150,7 @@ func (j *judging) changedWatch(c pkgdir.Change) bool {
 		return false
 	}
 	if !plainWatch(c.New.Data) {
-		if c.Old == nil || plainWatch(c.Old.Data) {
+		if runsCommand.Match(c.New.Data) && (c.Old == nil || !runsCommand.Match(c.Old.Data)) {
 			j.find("update-command", c.Path, 0, "", string(c.New.Data), "")
 		}
 		return false
@@ -158,6 +158,8 @@ func (j *judging) changedWatch(c pkgdir.Change) bool {
 	j.find("update-check", c.Path, 0, "", "", "")
 	return true
 }
+
+var runsCommand = regexp.MustCompile(`(?m)^\s*["']?(?:cmd["']?\s*=|source["']?\s*=\s*["']+(?:cmd|jq))|ext::|["']?cmd["']?\s*=`)
 
 // plainWatch: tables with one known source each and nothing but plain values.
 func plainWatch(data []byte) bool {

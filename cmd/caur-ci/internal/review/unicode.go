@@ -19,8 +19,12 @@ func invisible(r rune) bool {
 	return false
 }
 
+// overrides says whether a character makes text run in the other direction.
+func overrides(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
+
 // textFlaws looks at one line: invisible characters, control characters, and words of several alphabets.
-func textFlaws(line string, comment bool) (rule, what string) {
+// In text that is no code, translations need characters without width and marks of direction; overrides nobody needs.
+func textFlaws(line string, comment, code bool) (rule, what string) {
 	ascii := true
 	for i := 0; i < len(line); i++ {
 		if c := line[i]; c >= 0x80 {
@@ -33,11 +37,11 @@ func textFlaws(line string, comment bool) (rule, what string) {
 		return "", ""
 	}
 	for _, r := range line {
-		if invisible(r) {
+		if overrides(r) || code && invisible(r) {
 			return "bidi", escaped(line)
 		}
 	}
-	if comment {
+	if comment || !code {
 		return "", ""
 	}
 	for _, word := range strings.FieldsFunc(line, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {

@@ -108,7 +108,16 @@ func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 }
 
 // pinned says whether a literal is a version or a hash at all.
-func pinned(name, value string) bool { return versionLike(name, value, value) }
+func pinned(name, value string) bool {
+	parts := versionParts(value)
+	numbered := slices.ContainsFunc(parts, func(p string) bool { return numberedPart.MatchString(p) || isHash(p) })
+	return strictForm.MatchString(value) || isHash(value) || tokenForm.MatchString(value) && strings.ContainsAny(value, "0123456789") && (numbered && len(parts) >= 3 || hinted(name))
+}
+
+// hinted: the name says that it is a version or a commit.
+func hinted(name string) bool {
+	return slices.ContainsFunc(strings.Split(name, "_"), versionHint.MatchString)
+}
 
 // versionLike says whether after is a version or a hash of the kind that before is: of a strict form, or part for part the
 // same but for numbers and hashes. Switches such as _lto=0 are none.
@@ -119,7 +128,7 @@ func versionLike(name, before, after string) bool {
 	case strictForm.MatchString(after) && strictForm.MatchString(before), isHash(after) && isHash(before):
 		return true
 	}
-	hint := slices.ContainsFunc(strings.Split(name, "_"), versionHint.MatchString)
+	hint := hinted(name)
 	a, b := versionParts(before), versionParts(after)
 	if len(a) != len(b) {
 		return hint && letters(before) == letters(after)
