@@ -1,6 +1,7 @@
 package review
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +40,10 @@ func Judge(in Input) Verdict {
 	}
 	j.v.Level = Minor
 	older, newer := in.Old["PKGBUILD"], in.New["PKGBUILD"]
-	j.older, j.newer = newSide("PKGBUILD", older.Data), newSide("PKGBUILD", newer.Data)
+	j.newer = newSide("PKGBUILD", newer.Data)
+	if j.older = j.newer; !bytes.Equal(older.Data, newer.Data) {
+		j.older = newSide("PKGBUILD", older.Data)
+	}
 	j.scripts = j.installScripts()
 	if !older.Equal(newer) {
 		j.pkgbuild(older, newer)
