@@ -183,6 +183,7 @@ func (h *host) setAside(place landing.Place, reason string) {
 }
 
 func TestDeliveriesArePublishedAndEnded(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	early, place := h.build("demo", pkgtest.Spec{Name: "foo"}, pkgtest.Spec{Name: "foo-data"})
 	h.start()
@@ -208,6 +209,7 @@ func TestDeliveriesArePublishedAndEnded(t *testing.T) {
 }
 
 func TestRefusedDeliveriesFailAndTheNextOnesGoOn(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start()
 	first, _ := h.build("demo", pkgtest.Spec{Name: "foo", Version: "2-1"})
@@ -227,6 +229,7 @@ func TestRefusedDeliveriesFailAndTheNextOnesGoOn(t *testing.T) {
 }
 
 func TestCleanUps(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start()
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -300,6 +303,7 @@ func (h *host) nothingPublished() {
 }
 
 func TestAJobThatIsCanceledWhileItIsPublishedIsNotPublished(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	task, place := h.build("demo", pkgtest.Spec{Name: "foo"})
 	r := h.prepared(func(ctx context.Context, _ int) error { return h.q.Cancel(ctx, task) })
@@ -315,6 +319,7 @@ func TestAJobThatIsCanceledWhileItIsPublishedIsNotPublished(t *testing.T) {
 }
 
 func TestAJobThatIsReplacedWhileItIsPublishedIsNotPublished(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	task, _ := h.build("demo", pkgtest.Spec{Name: "foo"})
 	newer := queue.Job{Pkgbase: "foo", TargetRepo: "demo", SourceRepo: "packages", Arch: "x86_64", Class: "1"}
@@ -328,6 +333,7 @@ func TestAJobThatIsReplacedWhileItIsPublishedIsNotPublished(t *testing.T) {
 }
 
 func TestATurnThatRanOutPublishesNothing(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	task, _ := h.build("demo", pkgtest.Spec{Name: "foo"})
 	r := h.prepared(func(context.Context, int) error { return nil })
@@ -342,6 +348,7 @@ func TestATurnThatRanOutPublishesNothing(t *testing.T) {
 }
 
 func TestTroubleOfOursIsTriedAgainAndThenASoftwareFailure(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	for _, tt := range []struct {
 		failures int
@@ -366,6 +373,7 @@ func TestTroubleOfOursIsTriedAgainAndThenASoftwareFailure(t *testing.T) {
 }
 
 func TestAShutdownWhilePublishingLeavesTheDeliveryToTheNext(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.s.LeaseTTL = time.Second
 	task, _ := h.build("demo", pkgtest.Spec{Name: "foo"})
@@ -379,6 +387,7 @@ func TestAShutdownWhilePublishingLeavesTheDeliveryToTheNext(t *testing.T) {
 }
 
 func TestARestartOfRedisIsSurvived(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	h.start()
 	first, _ := h.build("demo", pkgtest.Spec{Name: "foo"})
@@ -391,6 +400,7 @@ func TestARestartOfRedisIsSurvived(t *testing.T) {
 }
 
 func TestTwoDatabaseProcessesPublishEachOnce(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	other := *h
 	other.s.Hostname = "db2"
@@ -428,6 +438,7 @@ func (h *host) upload(place landing.Place) {
 }
 
 func TestUploadsWithAnOldTokenAreSetAsideForADay(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	_, waits := h.build("demo", pkgtest.Spec{Name: "waits"})
 	runs := queue.Job{Pkgbase: "runs", TargetRepo: "demo", SourceRepo: "packages", Arch: "x86_64", Class: "1"}
@@ -471,6 +482,7 @@ func TestUploadsWithAnOldTokenAreSetAsideForADay(t *testing.T) {
 }
 
 func TestAWrongHashIsRefusedAndSetAside(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	task, place := h.build("demo", pkgtest.Spec{Name: "foo"})
 	file := filepath.Join(h.s.LandingPath, place.Dir(), "foo-1-1-any.pkg.tar.zst")
@@ -489,6 +501,7 @@ func TestAWrongHashIsRefusedAndSetAside(t *testing.T) {
 }
 
 func TestTheRoleDoesNotStartWithoutWhatItNeeds(t *testing.T) {
+	t.Parallel()
 	for what, tt := range map[string]struct {
 		change func(h *host)
 		err    string

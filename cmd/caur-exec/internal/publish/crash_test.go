@@ -23,10 +23,11 @@ import (
 // crash is what a child of the test does: one transaction, in the middle of which it is killed.
 type crash struct {
 	RepoPath, Landing, KeyFile string
-	SignDB                     bool
+	SignDB, Force              bool
 	Delivery                   *queue.Delivery
 	Point                      int    // kill -9 at this point of the transaction, counted from 1; 0 never
 	Limit                      uint64 // largest file that may be written, in bytes, 0 for any: a full disk
+	Peak                       bool   // write nothing but the most memory that it had, as Linux tells it
 }
 
 // crashVariable tells the test binary to be that child.
@@ -57,13 +58,21 @@ func beTheChild(plan string) error {
 	if err != nil {
 		return err
 	}
-	p, err := New(Options{RepoPath: c.RepoPath, Zone: zone, Signer: signer, SignDB: c.SignDB})
+	p, err := New(Options{RepoPath: c.RepoPath, Zone: zone, Signer: signer, SignDB: c.SignDB, Force: c.Force})
 	if err != nil {
 		return err
 	}
 	n := 0
+	if c.Peak {
+		defer func() {
+			status, _ := os.ReadFile("/proc/self/status")
+			os.Stdout.Write(status)
+		}()
+	}
 	p.fault = func(point string) {
-		fmt.Println(point)
+		if !c.Peak {
+			fmt.Println(point)
+		}
 		if n++; n == c.Point {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}

@@ -11,7 +11,7 @@
 //	REPO_PATH/REPO/lastupdate             Unix time of the last change, one line
 //	REPO_PATH/REPO/pkgs.txt               one line NAME-VERSION/ a package, all architectures, sorted
 //	REPO_PATH/REPO/pkgs.files.txt         one line a package file or signature, all architectures, sorted
-//	REPO_PATH/REPO/.caur/                 lock, and an architecture each: ARCH/journal.json and ARCH/stage/
+//	REPO_PATH/REPO/.caur/                 lock, and an architecture each: ARCH/journal.json, ARCH/stage/ and ARCH/pairs/
 //
 // A package of architecture any lives in the directory of the job's architecture. A file enters a directory that
 // mirrors watch only by rename, complete and readable, and leaves by rename; names outside .caur never are temporary.
@@ -27,12 +27,30 @@
 //  4. The renames are made: of each package first the signature, then the package; then the files archive and the db
 //     archive, each followed by its signature; then links; then superseded files go to the archive. Directories are
 //     synced between. So a database never names a file that is missing or unsigned. Every step may be made again.
-//  5. Lists are written, lastupdate, the journal is removed.
+//  5. Lists are written, lastupdate, the root directory is synced, the journal is removed.
 //
-// A reader of a signed database downloads it and its signature one after the other. Both are complete at any time, and
-// the time between the two renames is a few microseconds, but no order of two renames can help a reader that fetches
-// the one before and the other after a publish: pacman then reports an invalid signature and succeeds when run again.
-// That is why REPO_SIGN_DB is off by default.
+// [Publisher.Cleanup], [Publisher.Rebuild], [Publisher.Rollback] and [Publisher.Add] are transactions of the same kind.
+// Every change of the disk goes through one interface (disk); the tests record it, cut the power behind each change and
+// let the disk be full at each.
+//
+// # Readers of signed databases
+//
+// pacman downloads REPO.db and then its signature: two requests, between which there may be a publish. Whatever the order
+// in which two files are replaced, a reader that has the old database then finds the new signature; and one file cannot
+// hold both signatures, because libalpm wants every signature in it to be good (a test of ours asks the real one; gpg, too,
+// fails at the first that is bad). So with a web server that only has files there is no way out: pacman reports an invalid
+// signature and succeeds when run again. In our test that is one pair of a few hundred, at five publishes a second. It is
+// why REPO_SIGN_DB is off by default.
+//
+// There is a way with one that redirects. Both databases and signatures of a publish are also kept as a pair, a directory
+// ARCH/pairs/ID that never changes, and the link ARCH/pairs/current is switched to it by one rename. [Server]
+// (caur-exec repo serve) answers a request for REPO.db with a redirect to the current pair, and libalpm asks for the
+// signature beside the place that it was redirected to. Pairs stay ten minutes after they were superseded.
+// A web server of another make can do the same; mirrors, which copy files, cannot.
+//
+// There was a second trap. Readers ask whether a file changed since they got it, in whole seconds: of two publishes in one
+// second the second would be "not modified", for the database, the signature, or one of them. So every database is dated at
+// least a second after the one before it, and its signature alike.
 //
 // # Words
 //

@@ -200,7 +200,7 @@ func TestPacmanReadsWhileItIsPublished(t *testing.T) {
 			reads++
 		}
 	}()
-	for n := range 40 {
+	for n := range 15 {
 		s.publish("foo", pkgtest.Spec{Name: "foo", Version: fmt.Sprintf("%d-1", n+1)}, pkgtest.Spec{Name: fmt.Sprintf("foo-%d", n)})
 	}
 	close(stop)

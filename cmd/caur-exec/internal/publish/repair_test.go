@@ -5,16 +5,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/caur-build/caur/cmd/caur-exec/internal/landing"
-	"github.com/caur-build/caur/internal/settings"
-	"github.com/caur-build/caur/internal/syncdb"
 	"github.com/caur-build/caur/internal/syncdb/pkgtest"
-	"github.com/caur-build/caur/internal/testenv"
-	"github.com/caur-build/caur/pkg/queue"
 )
 
 func TestVerifyFindsWhatIsWrong(t *testing.T) {
@@ -105,67 +98,5 @@ func TestRebuild(t *testing.T) {
 	}
 	if all, err := s.publisher().Arches(target); err != nil || !slices.Equal(all, []string{arch}) {
 		t.Errorf("architectures: %v, %v", all, err)
-	}
-}
-
-// BenchmarkPublishIntoLargeRepository is the whole transaction, with 15,000 packages in the repository and its
-// databases signed by gpg. repo-add, which does neither copy, check, archive nor journal, is measured in syncdb.
-func BenchmarkPublishIntoLargeRepository(b *testing.B) {
-	dir := b.TempDir()
-	home, _ := testenv.GPGHome(b)
-	signer, err := NewGPG(b.Context(), home, "", settings.Secret{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	zone, err := landing.NewZone(dir + "/landing")
-	if err != nil {
-		b.Fatal(err)
-	}
-	p, err := New(Options{RepoPath: dir + "/repo", Zone: zone, Signer: signer, SignDB: true, Force: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	db := syncdb.New()
-	pkgtest.Repository(b, db, 15_000)
-	in := dir + "/repo/" + target + "/" + arch
-	if err := os.MkdirAll(in, 0o755); err != nil {
-		b.Fatal(err)
-	}
-	if err := errors.Join(db.WriteDB(in+"/demo.db.tar.zst"), db.WriteFiles(in+"/demo.files.tar.zst")); err != nil {
-		b.Fatal(err)
-	}
-	var deliveries []*queue.Delivery
-	for n, version := range []string{"1-1", "2-1"} { // in turns: each supersedes the other
-		job := &queue.Job{TargetRepo: target, Arch: arch, Pkgbase: "new"}
-		d := &queue.Delivery{ID: "bench", Job: job, Token: int64(n + 1)}
-		sender, err := landing.NewLocal(dir+"/landing", landing.PlaceOf(*job, d.Token))
-		if err != nil {
-			b.Fatal(err)
-		}
-		f, err := sender.Put(b.Context(), pkgtest.Make(b, dir, pkgtest.Spec{Name: "new", Version: version}), "new-"+version+"-any.pkg.tar.zst")
-		if err != nil {
-			b.Fatal(err)
-		}
-		d.Result.Files = []queue.File{f}
-		deliveries = append(deliveries, d)
-	}
-	var before, after [2]syscall.Rusage
-	usage := func(u *[2]syscall.Rusage) {
-		if err := errors.Join(syscall.Getrusage(syscall.RUSAGE_SELF, &u[0]), syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u[1])); err != nil {
-			b.Fatal(err)
-		}
-	}
-	usage(&before)
-	n := 0
-	for b.Loop() {
-		if _, err := p.Publish(b.Context(), deliveries[n%2]); err != nil {
-			b.Fatal(err)
-		}
-		n++
-	}
-	usage(&after)
-	for i, name := range []string{"own-cpu-s/op", "gpg-cpu-s/op"} {
-		spent := time.Duration(after[i].Utime.Nano() + after[i].Stime.Nano() - before[i].Utime.Nano() - before[i].Stime.Nano())
-		b.ReportMetric(spent.Seconds()/float64(n), name)
 	}
 }
