@@ -39,6 +39,8 @@ func (j *judging) compareChecksums(file string, n unit, before, after []pkgbuild
 		case i >= len(old):
 		case sum == old[i]:
 			continue
+		case sum == "SKIP" && j.fromVCS(n, i): // that the source is another one now is a finding of its own
+			changed = true
 		case sum == "SKIP":
 			find("checksum-skip", e, old[i], sum)
 		default:
@@ -73,6 +75,16 @@ func (j *judging) sameSource(n unit, i int) bool {
 	name := "source" + strings.TrimPrefix(n.name, keyOf(n.name))
 	older, newer := j.older.eval().Get(name), j.newer.eval().Get(name)
 	return older.Static() && newer.Static() && i < len(older.Items) && i < len(newer.Items) && older.Items[i] == newer.Items[i] && strings.Contains(newer.Items[i], "://")
+}
+
+// fromVCS says whether a checksum belongs to a source that changed and is now one of a VCS, which has no checksum.
+func (j *judging) fromVCS(n unit, i int) bool {
+	if n.assign.Append {
+		return false
+	}
+	name := "source" + strings.TrimPrefix(n.name, keyOf(n.name))
+	older, newer := j.older.eval().Get(name), j.newer.eval().Get(name)
+	return older.Static() && newer.Static() && i < len(newer.Items) && !slices.Contains(older.Items, newer.Items[i]) && parseSource(newer.Items[i]).vcs != ""
 }
 
 func (j *judging) sameVersion() bool {

@@ -86,7 +86,7 @@ func writesTo(c *command) (out []string) {
 		if slices.ContainsFunc(c.words, func(w string) bool {
 			return strings.HasPrefix(w, "-i") || w == "--in-place" || strings.HasPrefix(w, "-pi")
 		}) {
-			out = append(out, args[1:]...)
+			out = append(out, editedFiles(c)...)
 		}
 	case "dd":
 		for _, a := range args {
@@ -94,6 +94,26 @@ func writesTo(c *command) (out []string) {
 				out = append(out, target)
 			}
 		}
+	}
+	return out
+}
+
+// editedFiles are the files that sed -i and perl -i edit: what is neither an option nor the script.
+func editedFiles(c *command) (out []string) {
+	script := false // given as the value of an option
+	for i, w := range c.words[1:] {
+		before := c.words[i]
+		switch {
+		case before == "-e" || before == "-f" || before == "--expression" || i > 0 && strings.HasPrefix(before, "-") && !strings.HasPrefix(before, "--") && strings.HasSuffix(before, "e"):
+			script = true
+		case strings.HasPrefix(w, "--expression="):
+			script = true
+		case !strings.HasPrefix(w, "-"):
+			out = append(out, w)
+		}
+	}
+	if !script && len(out) > 0 {
+		out = out[1:]
 	}
 	return out
 }
