@@ -77,7 +77,7 @@ type frame struct {
 }
 
 func (d *DB) writeTo(f io.Writer, old *archive, files bool) error {
-	workers := min(runtime.GOMAXPROCS(0), d.changedGroups(old, files)+1) // each takes memory
+	workers := max(1, min(runtime.GOMAXPROCS(0), d.changedGroups(old, files))) // each takes memory
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(workers),
 		zstd.WithEncoderCRC(true), zstd.WithWindowSize(window))
 	if err != nil {
