@@ -223,7 +223,8 @@ var keyName, keyBase = []byte(`"Name":"`), []byte(`"PackageBase":"`)
 func (s *selection) line(object []byte) error {
 	name, plainName := valueOf(object, keyName)
 	base, plainBase := valueOf(object, keyBase)
-	if plainName && plainBase && !s.bases[string(base)] && !s.names[string(name)] {
+	single := bytes.IndexByte(object, '}') == len(object)-1 // else several may share the line
+	if single && plainName && plainBase && !s.bases[string(base)] && !s.names[string(name)] {
 		s.entries++
 		return nil
 	}
