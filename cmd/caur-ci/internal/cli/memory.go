@@ -198,7 +198,11 @@ func (a *app) askRemote(ctx context.Context, repo *gitrepo.Repo, b *base, dryRun
 		local = "refs/remotes/" + b.remote + "/" + stateBranch
 		refs, err := repo.RemoteRefs(ctx, b.remote, "refs/heads/*", "refs/tags/"+scheduledTag)
 		if err == nil && refs["refs/heads/"+stateBranch] != "" {
-			err = repo.FetchBranches(ctx, b.remote, stateBranch)
+			fetch := repo.FetchBranches
+			if dryRun {
+				fetch = repo.FetchCommits
+			}
+			err = fetch(ctx, b.remote, stateBranch)
 		}
 		switch {
 		case ctx.Err() != nil:

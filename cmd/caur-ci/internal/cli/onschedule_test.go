@@ -348,7 +348,13 @@ func TestADryRunAndACheckWriteNothing(t *testing.T) {
 	if r.Counts[updated] != 4 || r.Counts[inReview] != 1 || !r.DryRun {
 		t.Errorf("%+v", r.Counts)
 	}
-	out, _ := f.run(0, "check", "all")
+	clone := f.clone()
+	local := f.g.Git("-C", clone, "for-each-ref")
+	out, _ := f.runIn(clone, 0, "check", "all")
+	f.runIn(clone, 0, "on-schedule", "--dry-run")
+	if now := f.g.Git("-C", clone, "for-each-ref"); now != local || f.g.Git("-C", clone, "status", "--porcelain") != "" {
+		t.Errorf("the clone changed:\n%s\n%s", local, now)
+	}
 	for _, want := range []string{"+pkgver=1.1", "curl", "A better thing", "nothing was written"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("check lacks %q:\n%s", want, out)

@@ -33,10 +33,19 @@ func (r *Repo) RemoteRefs(ctx context.Context, remote string, patterns ...string
 // FetchBranches brings the newest commits of branches here, as refs/remotes/REMOTE/BRANCH, in one connection; in a
 // shallow clone without their history.
 func (r *Repo) FetchBranches(ctx context.Context, remote string, branches ...string) error {
+	return r.fetchBranches(ctx, remote, func(b string) string { return "+refs/heads/" + b + ":refs/remotes/" + remote + "/" + b }, branches)
+}
+
+// FetchCommits is FetchBranches for those who only look: the commits can be read by their IDs, and no reference moves.
+func (r *Repo) FetchCommits(ctx context.Context, remote string, branches ...string) error {
+	return r.fetchBranches(ctx, remote, func(b string) string { return "refs/heads/" + b }, branches)
+}
+
+func (r *Repo) fetchBranches(ctx context.Context, remote string, spec func(string) string, branches []string) error {
 	if len(branches) == 0 {
 		return nil
 	}
-	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--stdin"}
+	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--stdin"}
 	shallow, err := r.refs.shallow(ctx)
 	if err != nil {
 		return fmt.Errorf("read the list of shallow commits: %w", err)
@@ -51,7 +60,7 @@ func (r *Repo) FetchBranches(ctx context.Context, remote string, branches ...str
 	}
 	var specs strings.Builder
 	for _, b := range slices.Sorted(slices.Values(branches)) {
-		fmt.Fprintf(&specs, "+refs/heads/%s:refs/remotes/%s/%s\n", b, remote, b)
+		specs.WriteString(spec(b) + "\n")
 	}
 	if _, err := r.program.Feed(ctx, specs.String(), append(args, "--end-of-options", remote)...); err != nil {
 		return fmt.Errorf("fetch %d branches from %s: %w", len(branches), remote, err)
