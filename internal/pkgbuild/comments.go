@@ -12,7 +12,7 @@ import (
 // `a c`. Such backslashes are hidden from the parser; bytes keep their places and the comments their text.
 func parseComments(name string, data []byte) (*syntax.File, error) {
 	tree, err := parseOnce(name, data)
-	if err != nil || !bytes.Contains(data, []byte("\\\n")) {
+	if err != nil || !mayContinue(data) {
 		return tree, err
 	}
 	hidden := map[int]bool{}
@@ -34,6 +34,21 @@ func parseComments(name string, data []byte) (*syntax.File, error) {
 		}
 	}
 	return nil, &Error{File: name, Message: "has comments that end in a backslash and cannot be told from code"}
+}
+
+// mayContinue says whether a line with a # in it ends in a backslash.
+func mayContinue(data []byte) bool {
+	for end := 0; ; {
+		i := bytes.Index(data[end:], []byte("\\\n"))
+		if i < 0 {
+			return false
+		}
+		line := data[:end+i]
+		if bytes.IndexByte(line[bytes.LastIndexByte(line, '\n')+1:], '#') >= 0 {
+			return true
+		}
+		end += i + 2
+	}
 }
 
 // continued returns the offsets of backslashes at the end of comments.
@@ -71,57 +86,56 @@ func checkHidden(name string, tree *syntax.File, data []byte, hidden map[int]boo
 
 // eachComment calls f for every comment, each once, with a pointer into the tree.
 func eachComment(tree *syntax.File, f func(*syntax.Comment)) {
+	syntax.Walk(tree, func(node syntax.Node) bool {
+		commentsOf(node, f)
+		return true
+	})
+}
+
+// commentsOf calls f for the comments that hang on one node.
+func commentsOf(node syntax.Node, f func(*syntax.Comment)) {
 	each := func(list []syntax.Comment) {
 		for i := range list {
 			f(&list[i])
 		}
 	}
-	syntax.Walk(tree, func(node syntax.Node) bool {
-		switch node := node.(type) {
-		case *syntax.File:
-			each(node.Last)
-		case *syntax.Stmt:
-			each(node.Comments)
-		case *syntax.Subshell:
-			each(node.Last)
-		case *syntax.Block:
-			each(node.Last)
-		case *syntax.IfClause:
-			each(node.CondLast)
-			each(node.ThenLast)
-			each(node.Last)
-		case *syntax.WhileClause:
-			each(node.CondLast)
-			each(node.DoLast)
-		case *syntax.ForClause:
-			each(node.DoLast)
-		case *syntax.CaseClause:
-			each(node.Last)
-		case *syntax.CaseItem:
-			each(node.Comments)
-			each(node.Last)
-		case *syntax.ArrayExpr:
-			each(node.Last)
-		case *syntax.ArrayElem:
-			each(node.Comments)
-		case *syntax.CmdSubst:
-			each(node.Last)
-		case *syntax.ProcSubst:
-			each(node.Last)
-		}
-		return true
-	})
+	switch node := node.(type) {
+	case *syntax.File:
+		each(node.Last)
+	case *syntax.Stmt:
+		each(node.Comments)
+	case *syntax.Subshell:
+		each(node.Last)
+	case *syntax.Block:
+		each(node.Last)
+	case *syntax.IfClause:
+		each(node.CondLast)
+		each(node.ThenLast)
+		each(node.Last)
+	case *syntax.WhileClause:
+		each(node.CondLast)
+		each(node.DoLast)
+	case *syntax.ForClause:
+		each(node.DoLast)
+	case *syntax.CaseClause:
+		each(node.Last)
+	case *syntax.CaseItem:
+		each(node.Comments)
+		each(node.Last)
+	case *syntax.ArrayExpr:
+		each(node.Last)
+	case *syntax.ArrayElem:
+		each(node.Comments)
+	case *syntax.CmdSubst:
+		each(node.Last)
+	case *syntax.ProcSubst:
+		each(node.Last)
+	}
 }
 
-// gluedComment returns the line of a comment that has no blank before it, else 0. `$(a)#b; c` is a comment to the
-// parser; to bash it is the word `$(a)#b` and then the command c.
-func gluedComment(tree *syntax.File, data []byte) int {
-	line := 0
-	eachComment(tree, func(c *syntax.Comment) {
-		at := int(c.Hash.Offset())
-		if at > 0 && strings.IndexByte(" \t\n;&|(<>", data[at-1]) < 0 && line == 0 {
-			line = max(1, int(c.Hash.Line()))
-		}
-	})
-	return line
+// gluedComment says whether a comment has no blank before it. `$(a)#b; c` is a comment to the parser; to bash it is the
+// word `$(a)#b` and then the command c.
+func gluedComment(c *syntax.Comment, data []byte) bool {
+	at := int(c.Hash.Offset())
+	return at > 0 && strings.IndexByte(" \t\n;&|(<>", data[at-1]) < 0
 }

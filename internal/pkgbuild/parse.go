@@ -98,16 +98,8 @@ func parseTree(name string, data []byte) (*syntax.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	regroup(tree)
-	switch {
-	case quoteTrap(tree) > 0:
-		return nil, &Error{File: name, Line: quoteTrap(tree), Message: "a single quote inside \"${…}\" that bash takes for a plain character; rewrite it without quotes"}
-	case gluedArray(tree, data) > 0:
-		return nil, &Error{File: name, Line: gluedArray(tree, data), Message: "an array with something right behind its closing parenthesis"}
-	case emptyBlock(tree) > 0:
-		return nil, &Error{File: name, Line: emptyBlock(tree), Message: "a { } without a command in it, which bash does not accept; put a : in it"}
-	case gluedComment(tree, data) > 0:
-		return nil, &Error{File: name, Line: gluedComment(tree, data), Message: "a # without a blank before it, which bash may take for a part of the word before; put a blank or quotes"}
+	if line, message := misread(tree, data); line > 0 {
+		return nil, &Error{File: name, Line: line, Message: message}
 	}
 	return tree, nil
 }
@@ -118,7 +110,7 @@ func parseOnce(name string, data []byte) (*syntax.File, error) {
 	if err != nil {
 		return nil, parseError(name, err)
 	}
-	if line := tooDeep(tree); line > 0 {
+	if line := settle(tree); line > 0 {
 		return nil, &Error{File: name, Line: line, Message: errDepth.Error()}
 	}
 	return tree, nil
@@ -143,14 +135,16 @@ var errDepth = errors.New("is nested too deeply to be a sane PKGBUILD")
 // depthReader feeds the parser in small pieces and looks at the depth of the stack before each: the parser calls
 // Read from inside its recursion, so it can be stopped before the stack is exhausted.
 type depthReader struct {
-	data []byte
+	data  []byte
+	reads int
 }
 
 func (r *depthReader) Read(p []byte) (int, error) {
 	var deepest [1]uintptr
-	if runtime.Callers(maxFrames, deepest[:]) > 0 {
+	if r.reads%4 == 0 && runtime.Callers(maxFrames, deepest[:]) > 0 { // a look costs as much as parsing a few hundred bytes
 		return 0, errDepth
 	}
+	r.reads++
 	if len(r.data) == 0 {
 		return 0, io.EOF
 	}
@@ -159,9 +153,10 @@ func (r *depthReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// tooDeep returns the line where the tree exceeds maxDepth, else 0. Chains such as `a && b && …` are parsed in a
-// loop but give trees that are as deep as they are long, and everything that walks or prints a tree is recursive.
-func tooDeep(tree *syntax.File) int {
+// settle regroups the tree as bash reads it, and returns the line where it exceeds maxDepth, else 0. Chains such as
+// `a && b && …` are parsed in a loop but give trees that are as deep as they are long, and everything that walks or prints a
+// tree is recursive.
+func settle(tree *syntax.File) int {
 	depth, line := 0, 0
 	syntax.Walk(tree, func(node syntax.Node) bool {
 		if node == nil {
@@ -173,6 +168,9 @@ func tooDeep(tree *syntax.File) int {
 				line = max(1, int(node.Pos().Line()))
 			}
 			return false
+		}
+		if stmt, ok := node.(*syntax.Stmt); ok {
+			regroup(stmt)
 		}
 		depth++
 		return true

@@ -10,16 +10,7 @@ import (
 // regroup corrects the one known place where the parser groups commands in another way than bash: it takes all of `{ …; } && g`
 // for the body of f in `f() { …; } && g`. In bash the function is defined first and then g runs, at top level; who
 // reads the tree must see that.
-func regroup(tree *syntax.File) {
-	syntax.Walk(tree, func(node syntax.Node) bool {
-		if stmt, ok := node.(*syntax.Stmt); ok {
-			regroupStmt(stmt)
-		}
-		return true
-	})
-}
-
-func regroupStmt(stmt *syntax.Stmt) {
+func regroup(stmt *syntax.Stmt) {
 	fn, ok := stmt.Cmd.(*syntax.FuncDecl)
 	if !ok {
 		return
@@ -47,74 +38,91 @@ func regroupStmt(stmt *syntax.Stmt) {
 	stmt.Comments = append(stmt.Comments, whole.Comments...)
 }
 
-// quoteTrap returns the line of text that bash and the parser read differently, else 0. In "${x:-'…'}" (and in here-documents) a single quote is a plain
-// character to bash, but begins a string for the parser. With a brace or a quote in it, the two disagree on where the
-// expansion ends, so that what looks like text to one of them is a command to the other.
-func quoteTrap(tree *syntax.File) int {
-	type state struct{ double, plain bool } // between double quotes; single quotes are plain characters
-	stack := []state{{}}
-	documents := map[*syntax.Word]bool{}
-	line := 0
-	syntax.Walk(tree, func(node syntax.Node) bool {
-		if node == nil {
-			stack = stack[:len(stack)-1]
-			return true
+// misread finds what the parser takes in another way than bash: the line, and what to tell its author. The line is 0 when
+// there is nothing of the kind.
+func misread(tree *syntax.File, src []byte) (line int, message string) {
+	quotes := quoteTrap{stack: []quoting{{}}, documents: map[*syntax.Word]bool{}}
+	found := func(at syntax.Pos, text string) {
+		if line == 0 {
+			line, message = max(1, int(at.Line())), text
 		}
-		now := stack[len(stack)-1]
+	}
+	syntax.Walk(tree, func(node syntax.Node) bool {
+		if quotes.visit(node) {
+			found(node.Pos(), "a single quote inside \"${…}\" that bash takes for a plain character; rewrite it without quotes")
+		}
 		switch node := node.(type) {
-		case *syntax.CmdSubst, *syntax.ProcSubst:
-			now = state{}
-		case *syntax.DblQuoted, *syntax.ArithmExp:
-			now = state{double: true}
-		case *syntax.Redirect:
-			documents[node.Hdoc] = node.Hdoc != nil
-		case *syntax.Word:
-			if documents[node] {
-				now = state{double: true}
-			}
-		case *syntax.ParamExp:
-			now.plain = now.double && node.Exp != nil && isDefault(node.Exp.Op)
-		case *syntax.SglQuoted:
-			if now.plain && !samePlain(node.Value) && line == 0 {
-				line = max(1, int(node.Pos().Line()))
-			}
-		}
-		stack = append(stack, now)
-		return true
-	})
-	return line
-}
-
-// gluedArray returns the line of an array with something right behind it, as in x=(a)y=b, else 0: one string for bash, two assignments for the parser.
-func gluedArray(tree *syntax.File, src []byte) int {
-	line := 0
-	syntax.Walk(tree, func(node syntax.Node) bool {
-		a, ok := node.(*syntax.Assign)
-		if !ok || a.Array == nil {
+		case nil:
 			return true
+		case *syntax.Assign:
+			if gluedArray(node, src) {
+				found(node.Pos(), "an array with something right behind its closing parenthesis")
+			}
+		case *syntax.Block:
+			if len(node.Stmts) == 0 {
+				found(node.Pos(), "a { } without a command in it, which bash does not accept; put a : in it")
+			}
 		}
-		rest := src[min(len(src), int(a.Array.End().Offset())):]
-		for bytes.HasPrefix(rest, []byte("\\\n")) {
-			rest = rest[2:]
-		}
-		if len(rest) > 0 && strings.IndexByte(" \t\n;&|)<>`", rest[0]) < 0 && line == 0 {
-			line = max(1, int(a.Pos().Line()))
-		}
+		commentsOf(node, func(c *syntax.Comment) {
+			if gluedComment(c, src) {
+				found(c.Hash, "a # without a blank before it, which bash may take for a part of the word before; put a blank or quotes")
+			}
+		})
 		return true
 	})
-	return line
+	return line, message
 }
 
-// emptyBlock returns the line of a block without a command, which the parser takes and bash does not, else 0.
-func emptyBlock(tree *syntax.File) int {
-	line := 0
-	syntax.Walk(tree, func(node syntax.Node) bool {
-		if block, ok := node.(*syntax.Block); ok && len(block.Stmts) == 0 && line == 0 {
-			line = max(1, int(block.Pos().Line()))
+// quoteTrap looks for text that bash and the parser read differently. In "${x:-'…'}" (and in here-documents) a single quote
+// is a plain character to bash, but begins a string for the parser. With a brace or a quote in it, the two disagree on where
+// the expansion ends, so that what looks like text to one of them is a command to the other.
+type quoteTrap struct {
+	stack     []quoting
+	documents map[*syntax.Word]bool
+}
+
+type quoting struct{ double, plain bool } // between double quotes; single quotes are plain characters
+
+// visit is called for every node of a walk, and with nil at the end of each; it says whether the node is a trap.
+func (q *quoteTrap) visit(node syntax.Node) bool {
+	if node == nil {
+		q.stack = q.stack[:len(q.stack)-1]
+		return false
+	}
+	now := q.stack[len(q.stack)-1]
+	trapped := false
+	switch node := node.(type) {
+	case *syntax.CmdSubst, *syntax.ProcSubst:
+		now = quoting{}
+	case *syntax.DblQuoted, *syntax.ArithmExp:
+		now = quoting{double: true}
+	case *syntax.Redirect:
+		if node.Hdoc != nil {
+			q.documents[node.Hdoc] = true
 		}
-		return true
-	})
-	return line
+	case *syntax.Word:
+		if q.documents[node] {
+			now = quoting{double: true}
+		}
+	case *syntax.ParamExp:
+		now.plain = now.double && node.Exp != nil && isDefault(node.Exp.Op)
+	case *syntax.SglQuoted:
+		trapped = now.plain && !samePlain(node.Value)
+	}
+	q.stack = append(q.stack, now)
+	return trapped
+}
+
+// gluedArray says whether something stands right behind the closing parenthesis of an array.
+func gluedArray(a *syntax.Assign, src []byte) bool {
+	if a.Array == nil {
+		return false
+	}
+	rest := src[min(len(src), int(a.Array.End().Offset())):]
+	for bytes.HasPrefix(rest, []byte("\\\n")) {
+		rest = rest[2:]
+	}
+	return len(rest) > 0 && strings.IndexByte(" \t\n;&|)<>`", rest[0]) < 0
 }
 
 // samePlain reports whether text between single quotes ends at the same place when the quotes are plain characters, and

@@ -18,10 +18,10 @@ type judging struct {
 	older, newer *side // the PKGBUILDs; units and files are nil where they cannot be read
 	places       places
 	seen         map[string]bool
-	pins         map[string]bool            // variables whose version or hash changed
-	hidden       map[string]bool            // decoded text that was judged
-	scripts      map[string]bool            // install scripts of either version
-	lines        map[string]map[string]bool // of old files, by path
+	pins         map[string]bool       // variables whose version or hash changed
+	hidden       map[string]bool       // decoded text that was judged
+	scripts      map[string]bool       // install scripts of either version
+	lines        map[string]lineChange // of files, by path
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 
 // Judge compares the two directories.
 func Judge(in Input) Verdict {
-	j := &judging{in: in, seen: map[string]bool{}, hidden: map[string]bool{}, pins: map[string]bool{}, lines: map[string]map[string]bool{}}
+	j := &judging{in: in, seen: map[string]bool{}, hidden: map[string]bool{}, pins: map[string]bool{}, lines: map[string]lineChange{}}
 	j.v = Verdict{Pkgbase: in.Pkgbase, Findings: []Finding{}, From: version(in.Old), To: version(in.New)}
 	changes := pkgdir.Diff(in.Old, in.New)
 	if len(changes) == 0 {
@@ -68,14 +68,15 @@ func Judge(in Input) Verdict {
 	return j.v
 }
 
-// oldLines are the lines of a file of the old version.
-func (j *judging) oldLines(file string) map[string]bool {
-	set, ok := j.lines[file]
+// oldLines are the lines of the new version of a file that the old version has somewhere, too. Only what lies between
+// the common beginning and end needs a look.
+func (j *judging) oldLines(file string) lineChange {
+	change, ok := j.lines[file]
 	if !ok {
-		set = lineSet(string(j.in.Old[file].Data))
-		j.lines[file] = set
+		change = compareLines(j.in.Old[file].Data, j.in.New[file].Data)
+		j.lines[file] = change
 	}
-	return set
+	return change
 }
 
 // pkgbuild compares the PKGBUILDs, which differ.

@@ -1,10 +1,10 @@
 package review
 
 import (
-	"bytes"
-	"iter"
-	"strconv"
+	"hash/maphash"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caur-build/caur/internal/pkgbuild"
 	"github.com/caur-build/caur/pkg/pkgdir"
@@ -55,6 +55,7 @@ func (h hit) where() string {
 // risks applies the rules to the code that is new. Code that the old version has, too, is no new risk.
 func (j *judging) risks(changes []pkgdir.Change) {
 	var older, newer []*scan
+	var olderTexts []*pkgdir.Change
 	if j.hasMajor("PKGBUILD") && j.newer.file != nil {
 		newer = append(newer, scanSide(j.newer, "PKGBUILD", inFunction))
 		if j.older.file != nil {
@@ -65,14 +66,23 @@ func (j *judging) risks(changes []pkgdir.Change) {
 		if c.Path == "PKGBUILD" || c.Path == ".SRCINFO" || pkgdir.OurOwn(c.Path) {
 			continue
 		}
-		if c.Old != nil {
+		switch {
+		case c.Old == nil:
+		case kindOf(c.Path, c.Old, j.scripts) == plainFile: // often large, and seldom of interest
+			olderTexts = append(olderTexts, &c)
+		default:
 			older = append(older, j.scanFile(c.Path, c.Old, false)...)
 		}
 		if c.New != nil {
 			newer = append(newer, j.scanFile(c.Path, c.New, true)...)
 		}
 	}
-	j.judgeScans(older, newer)
+	j.judgeScans(older, newer, sync.OnceValue(func() (scans []*scan) {
+		for _, c := range olderTexts {
+			scans = append(scans, j.scanFile(c.Path, c.Old, false)...)
+		}
+		return scans
+	}))
 }
 
 func scanSide(s *side, file string, z zone) *scan {
@@ -83,17 +93,17 @@ func scanSide(s *side, file string, z zone) *scan {
 
 // scanFile makes a scan of a script, or of other text: of a new version only the lines that the old one does not have.
 func (j *judging) scanFile(name string, f *pkgdir.File, isNew bool) []*scan {
-	known := map[string]bool{}
-	if isNew && kindOf(name, f, j.scripts) == plainFile {
-		known = j.oldLines(name)
-	}
+	change := lineChange{to: len(f.Data)} // all of it
 	z := inFile
 	switch kindOf(name, f, j.scripts) {
 	case installScript:
 		z = inInstall
 	case shellScript:
 	case plainFile:
-		return []*scan{scanText(name, f, known)}
+		if isNew {
+			change = j.oldLines(name)
+		}
+		return []*scan{scanText(name, f, change)}
 	default:
 		return nil
 	}
@@ -102,7 +112,7 @@ func (j *judging) scanFile(name string, f *pkgdir.File, isNew bool) []*scan {
 		if z == inInstall && isNew {
 			j.find("unreadable", name, errorLine(err), "", err.Error(), name)
 		}
-		return []*scan{scanText(name, f, known)}
+		return []*scan{scanText(name, f, change)}
 	}
 	sc := newScan(name, z)
 	sc.run(parsed.Tree(), nil)
@@ -111,13 +121,11 @@ func (j *judging) scanFile(name string, f *pkgdir.File, isNew bool) []*scan {
 
 // scanText makes a command of every line of a file that is no bash, so that rules can look at its words: units, desktop
 // files, patches, hooks of pacman.
-func scanText(name string, f *pkgdir.File, known map[string]bool) *scan {
+func scanText(name string, f *pkgdir.File, change lineChange) *scan {
 	sc := newScan(name, inFile)
-	line := 0
-	for text := range strings.Lines(string(f.Data)) {
-		line++
+	for line, text := range change.fresh(f.Data) {
 		trimmed := strings.TrimSpace(text)
-		if trimmed == "" || known[trimmed] || len(trimmed) < 60 && !strings.ContainsAny(trimmed, "/.$|&;`") || !sc.spend(len(text)) {
+		if len(trimmed) < 60 && !strings.ContainsAny(trimmed, "/.$|&;`") || !sc.spend(len(text)) {
 			continue // most lines of a large file can do nothing
 		}
 		words := strings.Fields(trimmed)
@@ -165,12 +173,13 @@ func suspiciousLine(line string) bool {
 }
 
 // judgeScans applies the rules to the commands that are new word for word; what they find is no finding when they find
-// the same in the old version.
-func (j *judging) judgeScans(older, newer []*scan) {
-	had := map[string]bool{}
+// the same in the old version. The old version's files that are no code are read only when something was found.
+func (j *judging) judgeScans(older, newer []*scan, texts func() []*scan) {
+	ids := identities{maphash.MakeSeed(), map[*command]uint64{}}
+	had := map[uint64]bool{}
 	for _, sc := range older {
 		for _, c := range sc.commands {
-			had[commandID(c)] = true
+			had[ids.of(c)] = true
 		}
 	}
 	var hits []hit
@@ -180,18 +189,20 @@ func (j *judging) judgeScans(older, newer []*scan) {
 		}
 		var fresh []*command
 		for _, c := range sc.commands {
-			if !had[commandID(c)] {
+			if !had[ids.of(c)] {
 				fresh = append(fresh, c)
 			}
 		}
 		if len(fresh) > 0 {
-			hits = append(hits, hitsOf(fresh, sc)...)
+			hits = append(hits, hitsOf(fresh, sc, everyRule)...)
 		}
 	}
 	if len(hits) > 0 {
+		older := slices.Concat(older, texts())
 		known := map[string]bool{}
+		ofThese := func(r *Rule) bool { return slices.ContainsFunc(hits, func(h hit) bool { return h.rule == r }) }
 		for _, sc := range older {
-			for _, h := range hitsOf(sc.commands, sc) {
+			for _, h := range hitsOf(sc.commands, sc, ofThese) {
 				known[h.id()] = true
 			}
 		}
@@ -202,20 +213,38 @@ func (j *judging) judgeScans(older, newer []*scan) {
 		}
 	}
 	for _, sc := range newer {
-		j.hiddenIn(sc, older)
+		j.hiddenIn(sc, older, texts)
 	}
 }
 
-// commandID is the same for commands that do the same with the same input in the same place.
-func commandID(c *command) string {
-	id := string(rune('0'+c.zone)) + c.text()
+// identities tell commands apart: of() is the same for commands that do the same with the same input in the same place.
+type identities struct {
+	seed  maphash.Seed
+	texts map[*command]uint64
+}
+
+func (ids identities) text(c *command) uint64 {
+	sum, ok := ids.texts[c]
+	if !ok {
+		sum = maphash.String(ids.seed, c.text())
+		ids.texts[c] = sum
+	}
+	return sum
+}
+
+func (ids identities) of(c *command) uint64 {
+	var h maphash.Hash
+	h.SetSeed(ids.seed)
+	maphash.WriteComparable(&h, ids.text(c))
+	maphash.WriteComparable(&h, c.zone)
 	if c.input != "" || c.odd || c.ifs {
-		id += "\x01" + c.input + strconv.FormatBool(c.odd) + strconv.FormatBool(c.ifs)
+		maphash.WriteComparable(&h, c.input)
+		maphash.WriteComparable(&h, [2]bool{c.odd, c.ifs})
 	}
 	for _, f := range c.feeds {
-		id += "\x02" + f.text()
+		maphash.WriteComparable(&h, ids.text(f))
 	}
-	return id
+	return h.Sum64()
 }
 
 // snippet is the command with what it is fed by.
@@ -230,10 +259,13 @@ func (c *command) snippet() string {
 	return text
 }
 
-// hitsOf applies all rules to commands.
-func hitsOf(commands []*command, sc *scan) []hit {
+func everyRule(*Rule) bool { return true }
+
+// hitsOf applies the rules that want says to commands.
+func hitsOf(commands []*command, sc *scan, want func(*Rule) bool) []hit {
 	var out []hit
 	t := table()
+	byCommand, byText := only(t.commands, want), only(t.texts, want)
 	seen := map[string]bool{}
 	add := func(h hit) {
 		if len(h.key) > 300 {
@@ -246,7 +278,7 @@ func hitsOf(commands []*command, sc *scan) []hit {
 	}
 	for _, c := range commands {
 		isProse := c.zone == inFile && c.name == ""
-		for _, r := range t.commands {
+		for _, r := range byCommand {
 			if isProse && !r.prose {
 				continue
 			}
@@ -255,24 +287,35 @@ func hitsOf(commands []*command, sc *scan) []hit {
 			}
 		}
 		for _, text := range append(c.all(), c.input) {
-			for _, h := range textHits(text) {
+			for _, h := range textHits(text, byText) {
 				add(hit{h.rule, h.key, c, c.name != ""})
 			}
 		}
 	}
-	for _, c := range ranFiles(sc.commands) {
-		add(hit{t.byID["run-file"], c.text(), c, true})
+	if ran := t.byID["run-file"]; want(ran) {
+		for _, c := range ranFiles(sc.commands) {
+			add(hit{ran, c.text(), c, true})
+		}
 	}
 	return out
 }
 
-// textHits applies the rules for text.
-func textHits(text string) (out []hit) {
+func only(rules []*Rule, want func(*Rule) bool) (out []*Rule) {
+	for _, r := range rules {
+		if want(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// textHits applies rules for text.
+func textHits(text string, rules []*Rule) (out []hit) {
 	if len(text) < 5 {
 		return nil
 	}
 	lower := ""
-	for _, r := range table().texts {
+	for _, r := range rules {
 		if r.ID == "far-right" {
 			continue
 		}
@@ -297,18 +340,18 @@ func textHits(text string) (out []hit) {
 }
 
 // hiddenIn decodes what a scan found encoded, and judges it.
-func (j *judging) hiddenIn(sc *scan, older []*scan) {
-	texts := hiddenTexts(sc)
-	if len(texts) == 0 {
+func (j *judging) hiddenIn(sc *scan, older []*scan, texts func() []*scan) {
+	found := hiddenTexts(sc)
+	if len(found) == 0 {
 		return
 	}
 	old := map[string]bool{}
-	for _, o := range older {
+	for _, o := range slices.Concat(older, texts()) {
 		for _, h := range hiddenTexts(o) {
 			old[h.text] = true
 		}
 	}
-	for _, h := range texts {
+	for _, h := range found {
 		if !old[h.text] {
 			j.judgeHidden(sc, h, h.how, 0)
 		}
@@ -353,7 +396,7 @@ func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
 		inner.add(&command{line: h.line, words: strings.Fields(h.text)})
 	}
 	worst := hit{}
-	for _, found := range hitsOf(inner.commands, inner) {
+	for _, found := range hitsOf(inner.commands, inner, everyRule) {
 		if worst.rule == nil || found.severity() > worst.severity() {
 			worst = found
 		}
@@ -367,72 +410,12 @@ func (j *judging) judgeHidden(sc *scan, h hidden, how string, depth int) {
 	}
 }
 
-// newLines gives the lines of a file that the old version does not have.
-func (j *judging) newLines(file string, now []byte) iter.Seq2[int, string] {
-	known := j.oldLines(file)
-	return func(yield func(int, string) bool) {
-		number := 0
-		for line := range strings.Lines(string(now)) {
-			number++
-			if trimmed := strings.TrimSpace(line); trimmed != "" && !known[trimmed] && !yield(number, strings.TrimRight(line, "\n")) {
-				return
-			}
-		}
-	}
-}
-
-// flaws looks for characters that hide something in the lines that are new. Once in a file is enough.
-func (j *judging) flaws(file string, now []byte, code bool) {
-	if !bytes.ContainsFunc(now, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f }) {
-		return // plain ASCII
-	}
-	reported := map[string]bool{}
-	for number, line := range j.newLines(file, now) {
-		comment := strings.HasPrefix(strings.TrimSpace(line), "#")
-		if !code {
-			line = strings.TrimRight(line, "\r") // CRLF is no secret in a plain text
-		}
-		if rule, what := textFlaws(line, comment, code); rule != "" && !reported[rule] {
-			reported[rule] = true
-			j.find(rule, file, number, "", visible(what), "")
-		}
-	}
-}
-
-// outOfSight looks for new code where nobody reads: far to the right, and at the end of endless lines. It is about code
-// that did change; a formatter may move the rest as it likes.
-func (j *judging) outOfSight(file string, now []byte) {
-	far := table().byID["far-right"]
-	for number, line := range j.newLines(file, now) {
-		trimmed := strings.TrimSpace(line)
-		if strings.HasPrefix(trimmed, "#") {
-			continue
-		}
-		if len(line) > 120 && strings.Contains(line, far.needles[0]) && far.pattern.MatchString(line) {
-			j.find("far-right", file, number, "", trimmed, "")
-		}
-		if len(line) > 2000 {
-			j.find("long-line", file, number, "", trimmed, "")
-		}
-	}
-}
-
-// visible shows control characters.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' {
-			return 0x2400 + r
-		}
-		return r
-	}, s)
-}
-
 // alarming says whether a piece of new code has anything that a rule warns of.
 func (j *judging) alarming(file *pkgbuild.File) bool {
 	sc := newScan("change", inFunction)
 	sc.fn = "change"
 	sc.run(file.Tree(), nil)
-	for _, h := range hitsOf(sc.commands, sc) {
+	for _, h := range hitsOf(sc.commands, sc, everyRule) {
 		if h.severity() >= Warning {
 			return true
 		}
