@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ func TestRealHistory(t *testing.T) {
 	}
 	every, _ := strconv.Atoi(cmp.Or(os.Getenv("CAUR_REAL_EVERY"), "1"))
 	runtime.LockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as caur-ci does
 	h := newHistory(t, repo)
 	commits := h.lines("log", "--all", "--no-merges", "--grep=^chore(update)", "--format=%H %P")
 	for i, line := range commits {
