@@ -18,6 +18,7 @@ import (
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/failure"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
@@ -26,6 +27,7 @@ const (
 	stopGrace  = 8 * time.Second
 	lastWords  = 10 * time.Second // to give a job back and close its log when we are asked to end
 	callLimit  = 30 * time.Second // of one call to the queue
+	claimLimit = 10 * time.Second // of a claim, which goes on when we are asked to end
 	claimPause = 30 * time.Second // at the latest then the queue is asked again, which also shows that we live
 	retryFirst = time.Second
 	retryMost  = 30 * time.Second
@@ -39,21 +41,24 @@ type Deps struct {
 	Version    string           // of this program, shown in the queue
 	Engine     container.Engine // nil: the one that the settings name; the builder does not close one it was given
 	Executable string           // the program that runs inside, "" for this one
+	Drain      <-chan struct{}  // when it is closed, running builds are finished, none is begun, and Run returns; nil: never
 	Now        func() time.Time // nil: time.Now
 }
 
 type builder struct {
 	Settings
 	Deps
-	engine container.Engine
-	places places
+	engine   container.Engine
+	places   places
+	failures *failure.Classifier
 }
 
 // Run builds jobs until ctx ends; then running builds are stopped, their jobs go back to the queue, and Run returns nil
-// within 30 s. Any other return is an error: the settings or the engine do not work, another builder of the same name
+// within 30 s. It also returns nil when Deps.Drain asked it to end and the last build has. Any other return is an error: the settings or the engine do not work, another builder of the same name
 // runs on this machine, or the queue speaks another protocol.
 func Run(ctx context.Context, s Settings, d Deps) error {
-	b := &builder{Settings: s, Deps: d, engine: d.Engine, places: findPlaces(s)}
+	b := &builder{Settings: s, Deps: d, engine: d.Engine, places: findPlaces(s), failures: failure.New()}
+	b.divide()
 	if err := b.places.make(); err != nil {
 		return err
 	}
@@ -123,24 +128,41 @@ func (b *builder) cleanUp(ctx context.Context) error {
 	return nil
 }
 
-// work runs the workers, and the sweeper of source caches, until ctx ends or one of them meets what cannot be mended.
+// errDrained is why an idle worker ends.
+var errDrained = errors.New("the builder takes no more jobs")
+
+// work runs the workers, and the sweeper of source caches, until ctx ends, one of them meets what cannot be mended, or
+// all have ended because no more jobs are wanted.
 func (b *builder) work(parent context.Context) error {
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
-	var group sync.WaitGroup
+	idle, rest := context.WithCancelCause(ctx) // ends before ctx does when the builder is drained
+	defer rest(nil)
+	var workers, others sync.WaitGroup
 	for range b.Jobs {
-		group.Go(func() {
-			if err := b.worker(ctx); err != nil {
+		workers.Go(func() {
+			if err := b.worker(ctx, idle); err != nil {
 				stop(err)
 			}
 		})
 	}
-	group.Go(func() { b.sweeper(ctx) })
-	group.Wait()
+	others.Go(func() { b.sweeper(ctx) })
+	others.Go(func() {
+		select {
+		case <-b.Drain:
+			b.Log.Info("no more jobs are taken; the builder ends when its builds have")
+			rest(errDrained)
+		case <-ctx.Done():
+		}
+	})
+	workers.Wait()
+	err := context.Cause(ctx)
+	stop(nil)
+	others.Wait()
 	if parent.Err() != nil {
 		return nil
 	}
-	return context.Cause(ctx)
+	return err
 }
 
 func (b *builder) sweeper(ctx context.Context) {
@@ -158,17 +180,17 @@ func (b *builder) sweeper(ctx context.Context) {
 	}
 }
 
-// worker builds one job after the other. Only a queue of another protocol ends it early.
-func (b *builder) worker(ctx context.Context) error {
+// worker builds one job after the other until idle ends. Only a queue of another protocol ends it early.
+func (b *builder) worker(ctx, idle context.Context) error {
 	wait := retryFirst
-	for ctx.Err() == nil {
-		err := b.once(ctx)
+	for idle.Err() == nil {
+		err := b.once(ctx, idle)
 		switch {
 		case errors.Is(err, queue.ErrProtocol):
 			return err
-		case err != nil && ctx.Err() == nil:
+		case err != nil && idle.Err() == nil:
 			b.Log.Warn("no job can be taken now", "error", err, "again_in", wait)
-			pause(ctx, wait)
+			pause(idle, wait)
 			wait = min(2*wait, retryMost)
 		default:
 			wait = retryFirst
@@ -178,22 +200,23 @@ func (b *builder) worker(ctx context.Context) error {
 }
 
 // once takes a job and builds it, or waits until there may be one.
-func (b *builder) once(ctx context.Context) error {
-	advert, err := limited(ctx, func(ctx context.Context) (*queue.Advert, error) { return b.Queue.Advertised(ctx) })
+func (b *builder) once(ctx, idle context.Context) error {
+	advert, err := limited(idle, func(ctx context.Context) (*queue.Advert, error) { return b.Queue.Advertised(ctx) })
 	if err != nil {
 		return err
 	}
 	if advert == nil {
 		return errors.New("the database role has not told yet which repositories there are: is it running (caur-exec database)?")
 	}
-	lease, err := limited(ctx, func(ctx context.Context) (*queue.Lease, error) {
-		return b.Queue.Claim(ctx, queue.Builder{Name: b.Hostname, Class: b.Class, Arches: b.arches(), Version: b.Version}, b.LeaseTTL)
-	})
+	// A claim is never broken off: its answer may be a job that would wait for the end of its lease then.
+	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimLimit)
+	defer cancel()
+	lease, err := b.Queue.Claim(claiming, queue.Builder{Name: b.Hostname, Class: b.Class, Arches: b.arches(), Version: b.Version}, b.LeaseTTL)
 	if err != nil {
 		return err
 	}
 	if lease == nil {
-		return b.Queue.Wait(ctx, claimPause)
+		return b.Queue.Wait(idle, claimPause)
 	}
 	b.run(ctx, lease, advert)
 	return nil

@@ -29,7 +29,7 @@ var errOutside = errors.New("the time limit of the build, with everything around
 func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Advert) {
 	started := b.Now()
 	log := b.Log.With("job", lease.Job.TaskID(), "token", lease.Token)
-	kept, stop := b.Queue.Keep(ctx, lease, b.LeaseTTL)
+	kept, stop := b.keep(ctx, lease)
 	defer stop()
 	out, end := b.openLog(kept, lease)
 	log.Info("build started", "attempt", lease.Attempt)
@@ -106,7 +106,7 @@ func (b *builder) finish(ctx, kept context.Context, lease *queue.Lease, r queue.
 func retry(ctx context.Context, call func(context.Context) error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		_, err := limited(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, call(ctx) })
-		if err == nil || errors.Is(err, queue.ErrLeaseLost) || errors.Is(err, queue.ErrCanceled) || errors.Is(err, queue.ErrProtocol) {
+		if err == nil || final(err) {
 			return err
 		}
 		if !pause(ctx, wait) {

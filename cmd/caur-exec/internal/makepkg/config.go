@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caur-build/caur/internal/conf"
@@ -24,7 +27,18 @@ type PackageConfig struct {
 	CacheSources    bool    // BUILDER_CACHE_SOURCES
 	ExtraTimeout    float64 // BUILDER_EXTRA_TIMEOUT, a factor; 1 when it is not set
 	AllowProhibited bool    // BUILDER_ALLOW_PROHIBITED
+	// Privileges are what the build needs beyond the ordinary (BUILDER_PRIVILEGES): Sudo, and names of capabilities (SYS_ADMIN).
+	Privileges []string
+	Offline    bool // CI_BUILD_NETWORK=none: no network once the sources are there
 }
+
+// Sudo in PackageConfig.Privileges lets the build user become root with sudo(8).
+const Sudo = "sudo"
+
+var privilegePattern = regexp.MustCompile(`^(sudo|[A-Z][A-Z_]{1,31})$`)
+
+// maxPrivileges is more than there are capabilities.
+const maxPrivileges = 64
 
 // Limit is how long makepkg may take with a limit of base; 0 stays without limit.
 func (c PackageConfig) Limit(base time.Duration) time.Duration {
@@ -75,7 +89,33 @@ func ReadPackageConfig(dir string) (PackageConfig, error) {
 			c.ExtraTimeout = v
 		}
 	}
-	return c, err
+	return c, errors.Join(err, c.readWords(file))
+}
+
+// readWords reads the keys whose values are words.
+func (c *PackageConfig) readWords(file *conf.File) (err error) {
+	const privileges, network = "BUILDER_PRIVILEGES", "CI_BUILD_NETWORK"
+	text, _ := file.Get(privileges)
+	for _, name := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t,:", r) }) {
+		if !privilegePattern.MatchString(name) {
+			err = fmt.Errorf("%s:%d: %s=%q: must be sudo or names of capabilities such as SYS_ADMIN", file.Name(), file.Line(privileges), privileges, text)
+			break
+		}
+		c.Privileges = append(c.Privileges, strings.TrimPrefix(name, "CAP_"))
+	}
+	slices.Sort(c.Privileges)
+	c.Privileges = slices.Compact(c.Privileges)
+	if len(c.Privileges) > maxPrivileges {
+		err = errors.Join(err, fmt.Errorf("%s:%d: %s: more than %d names", file.Name(), file.Line(privileges), privileges, maxPrivileges))
+	}
+	switch text, _ := file.Get(network); text {
+	case "", "default":
+	case "none":
+		c.Offline = true
+	default:
+		err = errors.Join(err, fmt.Errorf("%s:%d: %s=%q: must be none or default", file.Name(), file.Line(network), network, text))
+	}
+	return err
 }
 
 // readRegular reads a regular file within root; no link leads outside, and nothing that blocks is opened.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,13 @@ func TestPackageConfig(t *testing.T) {
 		err  string
 	}{
 		{"", PackageConfig{ExtraTimeout: 1}, ""},
-		{"BUILDER_CACHE_SOURCES=true\nBUILDER_EXTRA_TIMEOUT='2.5'\nBUILDER_ALLOW_PROHIBITED=true\n", PackageConfig{true, 2.5, true}, ""},
+		{"BUILDER_CACHE_SOURCES=true\nBUILDER_EXTRA_TIMEOUT='2.5'\nBUILDER_ALLOW_PROHIBITED=true\n", PackageConfig{CacheSources: true, ExtraTimeout: 2.5, AllowProhibited: true}, ""},
+		{"BUILDER_PRIVILEGES='sudo SYS_ADMIN,CAP_MKNOD:SYS_ADMIN'\nCI_BUILD_NETWORK=none\n",
+			PackageConfig{ExtraTimeout: 1, Privileges: []string{"MKNOD", "SYS_ADMIN", "sudo"}, Offline: true}, ""},
+		{"BUILDER_PRIVILEGES=\nCI_BUILD_NETWORK=default\n", PackageConfig{ExtraTimeout: 1}, ""},
+		{"\nBUILDER_PRIVILEGES=root\n", PackageConfig{}, ".CI/config:2: BUILDER_PRIVILEGES"},
+		{"BUILDER_PRIVILEGES=$(id)\n", PackageConfig{}, ".CI/config:1: BUILDER_PRIVILEGES"},
+		{"CI_BUILD_NETWORK=host\n", PackageConfig{}, ".CI/config:1: CI_BUILD_NETWORK"},
 		{"BUILDER_EXTRA_TIMEOUT=0", PackageConfig{}, ".CI/config:1: BUILDER_EXTRA_TIMEOUT"},
 		{"BUILDER_EXTRA_TIMEOUT=NaN", PackageConfig{}, "BUILDER_EXTRA_TIMEOUT"},
 		{"BUILDER_EXTRA_TIMEOUT=1e9", PackageConfig{}, "BUILDER_EXTRA_TIMEOUT"},
@@ -119,7 +126,7 @@ func TestPackageConfig(t *testing.T) {
 		}
 		got, err := ReadPackageConfig(dir)
 		switch {
-		case c.err == "" && (err != nil || got != c.want):
+		case c.err == "" && (err != nil || !reflect.DeepEqual(got, c.want)):
 			t.Errorf("%q: %+v, %v; want %+v", c.text, got, err, c.want)
 		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
 			t.Errorf("%q: error %v, want %q in it", c.text, err, c.err)

@@ -157,6 +157,9 @@ func (b *build) build(ctx context.Context) (int, error) {
 	case b.report.Skip:
 		return b.CodeSkip, nil
 	}
+	if err := b.allowSudo(ctx); err != nil {
+		return CodeFailed, err
+	}
 	if err := b.user.give(b.dir); err != nil {
 		return CodeFailed, err
 	}
