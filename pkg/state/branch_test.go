@@ -48,6 +48,31 @@ func TestPackageStateIsReadAndWritten(t *testing.T) {
 	}
 }
 
+func TestWhoHeldAPackageIsRememberedSinceTheFirstLook(t *testing.T) {
+	first, later := time.Unix(1000, 5), time.Unix(2000, 0)
+	var s state.PackageState
+	s.Held = s.Held.Seen([]string{"two", "one"}, first)
+	s.Held = s.Held.Seen([]string{"one", "two"}, later)
+	if got, want := string(s.Bytes()), "CI_AUR_HELD_SINCE=1000+:one,two\n"; got != want {
+		t.Fatalf("seen twice: %q, want %q", got, want)
+	}
+	again := parseState(t, string(s.Bytes()))
+	if !again.Held.Longer || again.Held.Since.Unix() != 1000 || !slices.Equal(again.Held.Accounts, []string{"one", "two"}) {
+		t.Errorf("read again: %+v", again.Held)
+	}
+	again.Held = again.Held.Seen([]string{"mallory"}, later)
+	if got, want := string(again.Bytes()), "CI_AUR_HELD_SINCE=2000:mallory\n"; got != want {
+		t.Errorf("adopted: %q, want %q", got, want)
+	}
+	again.Held = again.Held.Seen(nil, time.Unix(3000, 0))
+	if got, want := string(again.Bytes()), "CI_AUR_HELD_SINCE=3000:\n"; got != want {
+		t.Errorf("orphaned: %q, want %q", got, want)
+	}
+	if _, _, err := state.ParsePackageState("pkg", []byte("CI_AUR_HELD_SINCE=yesterday:one\n")); err == nil || !strings.Contains(err.Error(), "seconds since 1970") {
+		t.Errorf("no time: %v", err)
+	}
+}
+
 func TestPackageStateOfANewPackage(t *testing.T) {
 	var s state.PackageState
 	if got := s.Bytes(); len(got) != 0 {
@@ -220,7 +245,7 @@ func BenchmarkVersionState(b *testing.B) {
 }
 
 func FuzzParsePackageState(f *testing.F) {
-	f.Add([]byte("CI_GIT_COMMIT=" + commitA + "\nCI_AUR_MAINTAINERS=a,b\nCI_PKGBUILD_TIMESTAMP=12\n"))
+	f.Add([]byte("CI_GIT_COMMIT=" + commitA + "\nCI_AUR_MAINTAINERS=a,b\nCI_PKGBUILD_TIMESTAMP=12\nCI_AUR_HELD_SINCE=12+:a,b\n"))
 	f.Add([]byte("X=1\r\n# c\r\nCI_PKGBUILD_TIMESTAMP=0012"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, _, err := state.ParsePackageState("p", data)

@@ -52,7 +52,7 @@ func has[T any](table []setting[T], key string) bool {
 }
 
 // stateKeys are those of the state branch. Older repositories kept them in .CI/config.
-var stateKeys = []string{keyCommit, keyMaintainers, keyTimestamp}
+var stateKeys = []string{keyCommit, keyMaintainers, keyTimestamp, keyHeld}
 
 // lookup gives the value of a key that has one: from the environment, else the file.
 func lookup(key string, file *conf.File, env func(string) (string, bool)) (value, source string, line int, ok bool) {

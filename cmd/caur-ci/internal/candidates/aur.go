@@ -22,6 +22,8 @@ type AUROptions struct {
 	Style func(path string) (pkgbuild.Style, error)
 	// Fallback is the timestamp of packages that have none of their own: that of .ci/aur-state.
 	Fallback time.Time
+	// Now is the time of this run, noted for accounts that were not seen before.
+	Now time.Time
 }
 
 // AUR finds updates of packages that come from the AUR (pipeline.md section 5.1). Every timestamp it sets is one that
@@ -132,6 +134,7 @@ func (a *AUR) Check(ctx context.Context, d *Draft) error {
 		return nil
 	}
 	d.AUR = meta
+	d.State.Held = d.State.Held.Seen(meta.Maintainers(), a.o.Now)
 	if !meta.OutOfDate.IsZero() {
 		d.Note(SourceAUR, "flagged out of date on the AUR since %s", meta.OutOfDate.Format(time.DateOnly))
 	}

@@ -129,13 +129,13 @@ func (d *decision) become(o outcome) {
 }
 
 // holdBack keeps the state of the content as it was: what waits or failed is looked at again in the next run. The commit
-// of a VCS package is a matter of its own.
+// of a VCS package is a matter of its own, and so is who holds the package now.
 func (d *decision) holdBack() {
 	held, _, err := state.ParsePackageState(d.pkgbase, d.draft.Package.State.Bytes())
 	if err != nil { // what was parsed before parses again
 		held = &state.PackageState{}
 	}
-	held.GitCommit = d.state.GitCommit
+	held.GitCommit, held.Held = d.state.GitCommit, d.state.Held
 	d.state = held
 }
 
@@ -190,6 +190,7 @@ func (j judge) signals(d *candidates.Draft) review.Signals {
 	if d.AUR != nil {
 		s.MaintainersKnown = true
 		s.MaintainersNow = d.AUR.Maintainers()
+		s.MaintainersSince, s.MaintainersLonger = d.State.Held.Since, d.State.Held.Longer
 		s.FirstSubmitted, s.LastModified = d.AUR.FirstSubmitted, d.AUR.LastModified
 	}
 	if d.AURCommit != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -244,7 +245,7 @@ func busy(t *testing.T) *farm {
 	f.state(map[string]string{
 		"clock-git": "CI_GIT_COMMIT=" + strings.Repeat("a", 40) + "\n", "still-git": "CI_GIT_COMMIT=" + f.heads["other"] + "\n",
 		"gone": "CI_GIT_COMMIT=" + strings.Repeat("b", 40) + "\n", ".version-state": "lib:1.0-1\nminor:1.0-1\nneedy:1.0-1\n",
-		"trusted": "CI_AUR_MAINTAINERS=Trusty\n",
+		"trusted": "CI_AUR_MAINTAINERS=Trusty\n", "major": "CI_AUR_HELD_SINCE=1000+:former\n",
 	})
 	f.push()
 	return f
@@ -279,15 +280,20 @@ func TestOnScheduleTakesOverSchedulesAndSendsToReview(t *testing.T) {
 		}
 	}
 	f.wantState(map[string]string{
-		"minor":     "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2000\n",
-		"major":     "CI_PKGBUILD_TIMESTAMP=2100\n",
-		"trusted":   "CI_AUR_MAINTAINERS=Trusty\nCI_PKGBUILD_TIMESTAMP=2200\n",
-		"nightly":   "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2300\n",
+		"minor":     "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2000\nCI_AUR_HELD_SINCE=NOW+:someone\n",
+		"major":     "CI_AUR_HELD_SINCE=NOW:someone\nCI_PKGBUILD_TIMESTAMP=2100\n",
+		"trusted":   "CI_AUR_MAINTAINERS=Trusty\nCI_PKGBUILD_TIMESTAMP=2200\nCI_AUR_HELD_SINCE=NOW+:Trusty\n",
+		"nightly":   "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2300\nCI_AUR_HELD_SINCE=NOW+:someone\n",
+		"same":      "CI_AUR_HELD_SINCE=NOW+:someone\n",
 		"clock-git": "CI_GIT_COMMIT=" + f.heads["clock"] + "\n", "still-git": "CI_GIT_COMMIT=" + f.heads["other"] + "\n",
 		".version-state": "lib:2.0-1\nminor:1.0-1\nneedy:1.0-1\n",
 	})
 	f.wantRequest("update-major", "curl", "danger")
+	f.wantRequest("update-major", "was adopted", "danger")
 }
+
+// lookedAt is the time of the run in a state file.
+var lookedAt = regexp.MustCompile(`(CI_AUR_HELD_SINCE=)\d+`)
 
 // wantState compares the branch state: one commit, without history.
 func (f *farm) wantState(want map[string]string) {
@@ -297,7 +303,7 @@ func (f *farm) wantState(want map[string]string) {
 	}
 	got := map[string]string{}
 	for _, name := range strings.Fields(f.g.Git("-C", f.origin, "ls-tree", "--name-only", "state")) {
-		got[name] = f.at("state", name)
+		got[name] = lookedAt.ReplaceAllString(f.at("state", name), "${1}NOW")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.t.Errorf("state (-want +got):\n%s", diff)

@@ -92,7 +92,7 @@ func (a *app) newUpstreams(ctx context.Context, cfg *state.RepoConfig, root *roo
 	heads := git.NewHeads(git.HeadsOptions{})
 	u := &upstreams{
 		close: func() { client.Close(); heads.Close() },
-		aur:   candidates.NewAUR(candidates.AUROptions{Client: client, Style: style, Fallback: root.aurState}),
+		aur:   candidates.NewAUR(candidates.AUROptions{Client: client, Style: style, Fallback: root.aurState, Now: time.Now()}),
 		libs: candidates.NewLibs(candidates.LibsOptions{
 			Web: web, DBs: cfg.LibDBs, Triggers: cfg.RebuildTriggers, Blacklist: cfg.RebuildBlacklist, Old: m.versions, Always: whole,
 		}),

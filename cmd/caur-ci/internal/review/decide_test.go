@@ -114,6 +114,8 @@ func TestSignals(t *testing.T) {
 		{"a co-maintainer left", func(s *Signals) { s.MaintainersNow = []string{"ada"} }, []string{"maintainer-changed"}, nil},
 		{"adopted a week ago", func(s *Signals) { s.MaintainersSince = noon.AddDate(0, 0, -7) }, []string{"adopted"}, nil},
 		{"adopted a week ago, where that does not matter", func(s *Signals) { s.MaintainersSince, s.AdoptionDays = noon.AddDate(0, 0, -7), 0 }, nil, nil},
+		{"first seen a week ago, which may mean anything", func(s *Signals) { s.MaintainersSince, s.MaintainersLonger = noon.AddDate(0, 0, -7), true }, nil, []string{"first seen"}},
+		{"first seen a month ago, so held for at least that", func(s *Signals) { s.MaintainersSince, s.MaintainersLonger = noon.AddDate(0, -1, 0), true }, nil, nil},
 		{"orphaned", func(s *Signals) { s.MaintainersNow = nil }, []string{"maintainer-changed", "orphaned"}, nil},
 		{"another author", func(s *Signals) { s.AuthorName, s.AuthorEmail = "Mallory", "m@example.net" }, []string{"author"}, nil},
 		{"an author by the address", func(s *Signals) { s.AuthorName, s.AuthorEmail = "A. B.", "ada@example.org" }, nil, nil},

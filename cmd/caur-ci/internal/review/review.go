@@ -106,7 +106,8 @@ type Signals struct {
 	MaintainersBefore []string  // when the last version was taken over (CI_AUR_MAINTAINERS); nil: unknown
 	MaintainersNow    []string  // maintainer and co-maintainers
 	MaintainersKnown  bool      // MaintainersNow is what the AUR says; an empty list then means orphaned
-	MaintainersSince  time.Time // the maintainers of now are known to hold the package only since then
+	MaintainersSince  time.Time // the maintainers of now are known to hold the package since then
+	MaintainersLonger bool      // nobody looked before: they may have held it for longer
 	Trusted           []string  // .ci/aur-maintainers
 	LastModified      time.Time
 	FirstSubmitted    time.Time

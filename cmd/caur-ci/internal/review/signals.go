@@ -49,7 +49,10 @@ func (j *judging) maintainers(s Signals) {
 	switch {
 	case s.MaintainersSince.IsZero():
 		j.unknown("Since when the maintainers have held the package is unknown.")
-	case s.AdoptionDays > 0 && s.Now.Sub(s.MaintainersSince) < window:
+	case s.AdoptionDays <= 0 || s.Now.Sub(s.MaintainersSince) >= window:
+	case s.MaintainersLonger:
+		j.unknown("Whether the maintainers adopted the package lately is unknown: they were first seen on " + s.MaintainersSince.UTC().Format(time.DateOnly) + ".")
+	default:
 		j.find("adopted", "", 0, "", s.MaintainersSince.UTC().Format(time.DateOnly), "")
 	}
 }
