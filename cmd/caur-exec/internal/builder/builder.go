@@ -51,13 +51,14 @@ type builder struct {
 	engine   container.Engine
 	places   places
 	failures *failure.Classifier
+	sweep    chan struct{} // holds one wish for a sweep of the source caches
 }
 
 // Run builds jobs until ctx ends; then running builds are stopped, their jobs go back to the queue, and Run returns nil
 // within 30 s. It also returns nil when Deps.Drain asked it to end and the last build has. Any other return is an error: the settings or the engine do not work, another builder of the same name
 // runs on this machine, or the queue speaks another protocol.
 func Run(ctx context.Context, s Settings, d Deps) error {
-	b := &builder{Settings: s, Deps: d, engine: d.Engine, places: findPlaces(s), failures: failure.New()}
+	b := &builder{Settings: s, Deps: d, engine: d.Engine, places: findPlaces(s), failures: failure.New(), sweep: make(chan struct{}, 1)}
 	b.divide()
 	if err := b.places.make(); err != nil {
 		return err
@@ -165,16 +166,22 @@ func (b *builder) work(parent context.Context) error {
 	return err
 }
 
+// sweeper keeps the source caches within their limits.
 func (b *builder) sweeper(ctx context.Context) {
+	tick := time.NewTicker(cacheSweeps)
+	defer tick.Stop()
 	for {
-		removed, err := sweepCaches(b.places.caches, b.Now().Add(-cacheKeep))
+		removed, err := sweepCaches(b.places.caches, b.Now().Add(-cacheKeep), int64(b.CacheMaxGB*1e9))
 		if err != nil {
 			b.Log.Warn("source caches", "error", err)
 		}
 		if len(removed) > 0 {
-			b.Log.Info("unused source caches removed", "packages", removed)
+			b.Log.Info("source caches removed", "packages", removed)
 		}
-		if !pause(ctx, cacheSweeps) {
+		select {
+		case <-tick.C:
+		case <-b.sweep:
+		case <-ctx.Done():
 			return
 		}
 	}

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "build" && os.Args[2] == "--request" {
 		os.Exit(build(os.Args[3]))
 	}
+	if caches := os.Getenv("CAUR_TEST_HOLD_CACHE"); caches != "" {
+		builder.HoldCache(caches)
+	}
 	os.Exit(m.Run())
 }
 

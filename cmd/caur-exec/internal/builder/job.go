@@ -176,7 +176,13 @@ func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
 // close removes the job's directory and gives its cache back. Packages that were not uploaded are lost with it.
 func (j *job) close() {
 	if j.cache != nil {
-		j.cache.release()
+		j.cache.release(j.b.Now())
+		if j.b.CacheMaxGB > 0 {
+			select {
+			case j.b.sweep <- struct{}{}:
+			default: // there will be one anyway
+			}
+		}
 	}
 	if err := os.RemoveAll(j.dir); err != nil {
 		j.b.Log.Warn("a job's directory cannot be removed", "job", j.lease.Job.TaskID(), "error", err)

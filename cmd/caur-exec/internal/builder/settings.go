@@ -32,6 +32,7 @@ type Settings struct {
 
 	SharedPath      string   `env:"SHARED_PATH, required" help:"directory for builds and caches, as the engine sees it"`
 	SrcdestCache    string   `env:"BUILDER_SRCDEST_CACHE_OVERRIDE" help:"directory of the source caches (default: srcdest_cached in SHARED_PATH)"`
+	CacheMaxGB      float64  `env:"BUILDER_CACHE_MAX_GB" help:"size of all source caches in GB; the least recently used go first (default: no limit). Unused ones go after 30 days"`
 	BuildDirHost    string   `env:"BUILDER_BUILD_DIR_HOST" help:"build directory as the engine sees it (default: build in SHARED_PATH)"`
 	BuildDirManager string   `env:"BUILDER_BUILD_DIR_MANAGER" help:"build directory as this process sees it (default: the same, or /shared/build where SHARED_PATH is mounted at /shared)"`
 	ExtraMounts     []string `env:"BUILDER_EXTRA_MOUNTS" help:"directories that every build sees, read-only: DIR, or DIR:WHERE for another place in the build, comma-separated"`
@@ -67,6 +68,7 @@ func (s *Settings) Check() []string {
 	wrong(s.Jobs < 1 || s.Jobs > 256, "BUILDER_JOBS=%d: must be from 1 to 256", s.Jobs)
 	wrong(s.CPUs < 0, "BUILDER_LIMITS_CPUS=%v: must not be negative", s.CPUs)
 	wrong(s.MemoryMiB < 0, "BUILDER_LIMITS_RAM=%d: must not be negative", s.MemoryMiB)
+	wrong(!(s.CacheMaxGB >= 0 && s.CacheMaxGB <= 1e6), "BUILDER_CACHE_MAX_GB=%v: must be from 0 to 1000000", s.CacheMaxGB)
 	wrong(s.Pids < 0, "BUILDER_LIMITS_PIDS=%d: must not be negative", s.Pids)
 	wrong(s.CodeSkip < 1 || s.CodeSkip > 255, "CI_CODE_SKIP=%d: must be from 1 to 255", s.CodeSkip)
 	wrong(s.LeaseTTL < 10*time.Second, "BUILDER_LEASE=%v: must be at least 10s", s.LeaseTTL)

@@ -1,11 +1,18 @@
 package builder
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +31,7 @@ func TestCachesAreLockedAndSweptWhenUnused(t *testing.T) {
 	if other, err := lockCache(caches, "other", "held", now); err != nil {
 		t.Errorf("the same pkgbase of another source repo: %v", err)
 	} else {
-		other.release()
+		other.release(now)
 	}
 	for name, used := range map[string]time.Time{"old": now.Add(-31 * 24 * time.Hour), "new": now.Add(-29 * 24 * time.Hour)} {
 		c, err := lockCache(caches, "src", name, used)
@@ -34,9 +41,9 @@ func TestCachesAreLockedAndSweptWhenUnused(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(c.dir, "source.tar"), []byte("x"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c.release()
+		c.release(used)
 	}
-	removed, err := sweepCaches(caches, now.Add(-cacheKeep))
+	removed, err := sweepCaches(caches, now.Add(-cacheKeep), 0)
 	if err != nil || !slices.Equal(removed, []string{"src/old"}) {
 		t.Errorf("removed %q, %v", removed, err)
 	}
@@ -45,14 +52,167 @@ func TestCachesAreLockedAndSweptWhenUnused(t *testing.T) {
 			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
 		}
 	}
-	held.release()
+	held.release(now.Add(-60 * 24 * time.Hour))
 	again, err := lockCache(caches, "src", "held", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.release()
-	if removed, err := sweepCaches(caches, now.Add(-cacheKeep)); err != nil || len(removed) > 0 {
+	again.release(now)
+	if removed, err := sweepCaches(caches, now.Add(-cacheKeep), 0); err != nil || len(removed) > 0 {
 		t.Errorf("used a moment ago, but removed %q, %v", removed, err)
+	}
+}
+
+func TestCachesStayBelowTheirSizeLeastRecentlyUsedFirst(t *testing.T) {
+	caches, now := t.TempDir(), time.Now()
+	const size = 100 << 10
+	var held *cacheLock
+	for i, name := range []string{"held", "oldest", "older", "new", "newest"} {
+		used := now.Add(time.Duration(i-10) * time.Hour)
+		c, err := lockCache(caches, "src", name, used)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(c.dir, "source.tar"), make([]byte, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if held == nil {
+			held = c // a build that goes on: it is the oldest, and stays
+			continue
+		}
+		c.release(used)
+	}
+	for _, c := range []struct {
+		most int64
+		want []string
+	}{
+		{0, nil},
+		{10 * size, nil},
+		{4*size + size/2, []string{"src/oldest"}},
+		{2*size + size/2, []string{"src/older", "src/new"}},
+		{1, []string{"src/newest"}},
+	} {
+		removed, err := sweepCaches(caches, now.Add(-cacheKeep), c.most)
+		if err != nil || !slices.Equal(removed, c.want) {
+			t.Errorf("most %d: removed %q, %v; want %q", c.most, removed, err, c.want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(held.dir, "source.tar")); err != nil {
+		t.Error("the cache of a running build is gone")
+	}
+	held.release(now)
+}
+
+// Many users of few caches, each sees only its own files; in between all caches are swept as too large and too old.
+func TestBuildsAndSweepsAtOnceNeverShareACache(t *testing.T) {
+	caches := t.TempDir()
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := range 150 {
+				c, err := lockCache(caches, "src", fmt.Sprint("p", i%3), time.Now())
+				if errors.Is(err, errCacheBusy) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				file := filepath.Join(c.dir, "mine")
+				mine := []byte(fmt.Sprint(worker, i))
+				if err := os.WriteFile(file, mine, 0o644); err != nil {
+					t.Error(err)
+				}
+				if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, mine) {
+					t.Errorf("%q, %v; want %q", got, err, mine)
+				}
+				c.release(time.Now())
+			}
+		})
+	}
+	for range 2 {
+		group.Go(func() {
+			for range 100 {
+				if _, err := sweepCaches(caches, time.Now().Add(time.Hour), 1); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// A process that dies gives its caches back, whatever it did with them.
+func TestACacheOfADeadProcessIsFree(t *testing.T) {
+	caches := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command(self)
+	other.Env = append(os.Environ(), "CAUR_TEST_HOLD_CACHE="+caches)
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockCache(caches, "src", "p", time.Now()); !errors.Is(err, errCacheBusy) {
+		t.Errorf("another process has it, but: %v", err)
+	}
+	if removed, err := sweepCaches(caches, time.Now().Add(time.Hour), 1); err != nil || len(removed) > 0 {
+		t.Errorf("removed %q, %v", removed, err)
+	}
+	_ = other.Process.Kill()
+	_ = other.Wait()
+	c, err := lockCache(caches, "src", "p", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "theirs")); err != nil {
+		t.Error("the cached source is gone")
+	}
+	c.release(time.Now())
+}
+
+// HoldCache is what the other process of that test does.
+func HoldCache(caches string) {
+	c, err := lockCache(caches, "src", "p", time.Now())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.dir, "theirs"), nil, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Print("ready")
+	_, _ = os.Stdin.Read(make([]byte, 1)) // until the test ends, at the latest
+}
+
+func TestMemoryAndCpusAreSharedByBuildsAtOnce(t *testing.T) {
+	total := machineMemory("/proc/meminfo")
+	if total < 64 || machineMemory("/nonexistent") != 0 {
+		t.Errorf("this machine has %d MiB", total)
+	}
+	for _, c := range []struct{ in, want Settings }{
+		{Settings{Jobs: 1}, Settings{Jobs: 1}},
+		{Settings{Jobs: 4}, Settings{Jobs: 4, CPUs: float64(runtime.NumCPU()) / 4, MemoryMiB: total / 4}},
+		{Settings{Jobs: 4, CPUs: 8, MemoryMiB: 100}, Settings{Jobs: 4, CPUs: 8, MemoryMiB: 100}},
+	} {
+		b := &builder{Settings: c.in}
+		b.divide()
+		if !reflect.DeepEqual(b.Settings, c.want) {
+			t.Errorf("%+v, want %+v", b.Settings, c.want)
+		}
 	}
 }
 
@@ -68,8 +228,8 @@ func TestTheSweepFollowsNoLink(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(c.dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	c.release()
-	if _, err := sweepCaches(caches, time.Now().Add(-cacheKeep)); err != nil {
+	c.release(time.Now().Add(-60 * 24 * time.Hour))
+	if _, err := sweepCaches(caches, time.Now().Add(-cacheKeep), 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(outside, "file")); err != nil {
@@ -106,14 +266,14 @@ func TestWrongSettingsAreAllNamedAtOnce(t *testing.T) {
 	err := settings.Load(t.Context(), &s, settings.Map(map[string]string{
 		"BUILDER_HOSTNAME": "a/b", "SHARED_PATH": "relative", "BUILDER_TIMEOUT": "0", "BUILDER_JOBS": "0", "CONTAINER_ENGINE": "lxc",
 		"BUILDER_PULL": "always", "BUILDER_OVERLAY": "maybe", "CI_BUILD_NETWORK": "host", "CI_CODE_SKIP": "300", "BUILDER_LEASE": "1s",
-		"BUILDER_LIMITS_CPUS": "-1", "BUILDER_LIMITS_RAM": "-1", "BUILDER_LIMITS_PIDS": "-1", "BUILDER_EXTRA_MOUNTS": "/ok,not",
+		"BUILDER_LIMITS_CPUS": "-1", "BUILDER_LIMITS_RAM": "-1", "BUILDER_LIMITS_PIDS": "-1", "BUILDER_EXTRA_MOUNTS": "/ok,not", "BUILDER_CACHE_MAX_GB": "-1",
 	}))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, name := range []string{
 		"BUILDER_HOSTNAME", "SHARED_PATH", "BUILDER_TIMEOUT", "BUILDER_JOBS", "CONTAINER_ENGINE", "BUILDER_PULL", "BUILDER_OVERLAY",
-		"CI_BUILD_NETWORK", "CI_CODE_SKIP", "BUILDER_LEASE", "BUILDER_LIMITS_CPUS", "BUILDER_LIMITS_RAM", "BUILDER_LIMITS_PIDS", "BUILDER_EXTRA_MOUNTS",
+		"CI_BUILD_NETWORK", "CI_CODE_SKIP", "BUILDER_LEASE", "BUILDER_LIMITS_CPUS", "BUILDER_LIMITS_RAM", "BUILDER_LIMITS_PIDS", "BUILDER_EXTRA_MOUNTS", "BUILDER_CACHE_MAX_GB",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named:\n%v", name, err)
