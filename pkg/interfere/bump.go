@@ -1,54 +1,22 @@
 package interfere
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/caur-build/caur/pkg/srcinfo"
 )
 
-// bump is a parsed CI_PACKAGE_BUMP (pipeline.md section 1).
+// bump is a CI_PACKAGE_BUMP that is to be applied.
 type bump struct {
 	version string // "" is the older form: pkgrel + 0.1·n whatever the version
 	n       int
 }
 
-// maxBump keeps the shell's arithmetic far from an overflow.
-const maxBump = 1_000_000
-
-// versionPattern is [epoch:]pkgver[-pkgrel]. A pkgver has neither colon, slash, hyphen nor white space (PKGBUILD(5)).
-var versionPattern = regexp.MustCompile(`^([0-9]+:)?[!-,.0-9;-~]+(-[0-9]+(\.[0-9]+)?)?$`)
-
 // parseBump reads VERSION/N, VERSION (N is 1) or N (the older form).
 func parseBump(text string) (bump, error) {
-	version, count, counted := strings.Cut(text, "/")
-	if !counted {
-		if text != "" && strings.Trim(text, "0123456789") == "" {
-			n, ok := parseCount(text)
-			if !ok {
-				return bump{}, fmt.Errorf("a number alone is added to pkgrel and must be at most %d; for a version write VERSION/1", maxBump)
-			}
-			return bump{n: n}, nil
-		}
-		count = "1"
-	}
-	n, ok := parseCount(count)
-	if !ok {
-		return bump{}, fmt.Errorf("after the / must be a whole number up to %d", maxBump)
-	}
-	if !versionPattern.MatchString(version) {
-		return bump{}, errors.New("must be VERSION/N, VERSION or N, with VERSION as [epoch:]pkgver[-pkgrel]")
-	}
-	return bump{version: version, n: n}, nil
-}
-
-func parseCount(text string) (int, bool) {
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.Atoi(text)
-	return n, err == nil && n <= maxBump
+	b, err := srcinfo.ParseBump(text)
+	return bump{version: b.Version, n: b.N}, err
 }
 
 // String says in words what the bump does.

@@ -9,14 +9,15 @@ import (
 	"strings"
 
 	"github.com/caur-build/caur/internal/conf"
+	"github.com/caur-build/caur/pkg/srcinfo"
 )
 
 // PackageConfig is PKGDIR/.CI/config (pipeline.md section 1, package keys).
 type PackageConfig struct {
 	Source          Source // CI_PKGBUILD_SOURCE; the zero Source where it is not set
 	ManageAUR       bool
-	Bump            Bump   // CI_PACKAGE_BUMP; the zero Bump where it is not set
-	OnTrigger       string // scheduled only by a pipeline with this TRIGGER; "" by every one
+	Bump            srcinfo.Bump // CI_PACKAGE_BUMP; the zero Bump where it is not set
+	OnTrigger       string       // scheduled only by a pipeline with this TRIGGER; "" by every one
 	ForceVCS        bool
 	RebuildTriggers []string // pkgbases whose new version bumps this package
 	NVChecker       bool
@@ -82,7 +83,7 @@ func setSource(c *PackageConfig, value string) (err error) {
 }
 
 func setBump(c *PackageConfig, value string) (err error) {
-	c.Bump, err = ParseBump(value)
+	c.Bump, err = srcinfo.ParseBump(value)
 	return err
 }
 

@@ -154,7 +154,7 @@ func (l *Libs) Check(ctx context.Context, d *Draft) error {
 		d.Note(SourceLibs, "%s, but the watched databases had no version of %s to bump", causes[0], p.Pkgbase)
 		return nil
 	}
-	next, err := state.NextBump(built, p.Config.Bump)
+	next, err := srcinfo.NextBump(built, p.Config.Bump)
 	if err != nil {
 		return fmt.Errorf("bump %s: %w", p.Pkgbase, err)
 	}
@@ -194,7 +194,7 @@ func (l *Libs) causes(p *Package) []string {
 const configPath = ".CI/config"
 
 // withBump changes the one line of .CI/config, which is made when it is not there.
-func withBump(files pkgdir.Dir, bump state.Bump) (pkgdir.Dir, error) {
+func withBump(files pkgdir.Dir, bump srcinfo.Bump) (pkgdir.Dir, error) {
 	old := files[configPath]
 	if old.Kind == pkgdir.Link {
 		return nil, fmt.Errorf("%s is a link to %q, which is not followed", configPath, old.Data)

@@ -1,4 +1,4 @@
-package state
+package srcinfo
 
 import (
 	"errors"
@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// Bump is a parsed CI_PACKAGE_BUMP. The zero Bump changes nothing.
+// Bump is a parsed CI_PACKAGE_BUMP (pipeline.md section 1): a package is built anew with a higher pkgrel although its
+// PKGBUILD stays as it is. The zero Bump changes nothing.
 type Bump struct {
 	Version string // [epoch:]pkgver[-pkgrel] that it goes for; "" in the older form: every version
 	N       int    // pkgrel becomes pkgrel.N; in the older form pkgrel + 0.1·N
 }
 
-// maxBump is the limit of the executor, too.
+// maxBump keeps the arithmetic of shells far from an overflow.
 const maxBump = 1_000_000
 
 // bumpVersion is [epoch:]pkgver[-pkgrel]; a pkgver has neither colon, slash, hyphen nor white space (PKGBUILD(5)).
@@ -43,8 +44,6 @@ func ParseBump(s string) (Bump, error) {
 	}
 	return Bump{Version: version, N: n}, nil
 }
-
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 func parseCount(s string) (int, error) {
 	n, err := strconv.Atoi(s)
