@@ -114,6 +114,8 @@ func (f *farm) database(packages map[string]string) {
 // state writes the branch state.
 func (f *farm) state(files map[string]string) {
 	f.t.Helper()
+	f.g.Git("branch", "-q", "-f", "state") // perhaps there was one before
+	f.g.Git("branch", "-q", "-D", "state")
 	f.g.Git("switch", "-q", "--orphan", "state")
 	for name, text := range files {
 		f.g.Write(name, text)
@@ -245,7 +247,7 @@ func busy(t *testing.T) *farm {
 	f.state(map[string]string{
 		"clock-git": "CI_GIT_COMMIT=" + strings.Repeat("a", 40) + "\n", "still-git": "CI_GIT_COMMIT=" + f.heads["other"] + "\n",
 		"gone": "CI_GIT_COMMIT=" + strings.Repeat("b", 40) + "\n", ".version-state": "lib:1.0-1\nminor:1.0-1\nneedy:1.0-1\n",
-		"trusted": "CI_AUR_MAINTAINERS=Trusty\n", "major": "CI_AUR_HELD_SINCE=1000+:former\n",
+		"trusted": "CI_AUR_MAINTAINERS=Trusty\n",
 	})
 	f.push()
 	return f
@@ -281,7 +283,7 @@ func TestOnScheduleTakesOverSchedulesAndSendsToReview(t *testing.T) {
 	}
 	f.wantState(map[string]string{
 		"minor":     "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2000\nCI_AUR_HELD_SINCE=NOW+:someone\n",
-		"major":     "CI_AUR_HELD_SINCE=NOW:someone\nCI_PKGBUILD_TIMESTAMP=2100\n",
+		"major":     "CI_PKGBUILD_TIMESTAMP=2100\nCI_AUR_HELD_SINCE=NOW+:someone\n",
 		"trusted":   "CI_AUR_MAINTAINERS=Trusty\nCI_PKGBUILD_TIMESTAMP=2200\nCI_AUR_HELD_SINCE=NOW+:Trusty\n",
 		"nightly":   "CI_AUR_MAINTAINERS=someone\nCI_PKGBUILD_TIMESTAMP=2300\nCI_AUR_HELD_SINCE=NOW+:someone\n",
 		"same":      "CI_AUR_HELD_SINCE=NOW+:someone\n",
@@ -289,7 +291,18 @@ func TestOnScheduleTakesOverSchedulesAndSendsToReview(t *testing.T) {
 		".version-state": "lib:2.0-1\nminor:1.0-1\nneedy:1.0-1\n",
 	})
 	f.wantRequest("update-major", "curl", "danger")
-	f.wantRequest("update-major", "was adopted", "danger")
+	f.wantRequest("update-major", "adopted the package lately is unknown", "danger")
+}
+
+func TestAnAdoptionIsNoticedAndTold(t *testing.T) {
+	f := busy(t)
+	f.state(map[string]string{"major": "CI_AUR_HELD_SINCE=1000+:former\n"})
+	f.push()
+	f.report()
+	f.wantRequest("update-major", "The package was adopted a short while ago", "danger")
+	if got, want := lookedAt.ReplaceAllString(f.at("state", "major"), "${1}NOW"), "CI_AUR_HELD_SINCE=NOW:someone\nCI_PKGBUILD_TIMESTAMP=2100\n"; got != want {
+		t.Errorf("state %q, want %q", got, want)
+	}
 }
 
 // lookedAt is the time of the run in a state file.
@@ -540,7 +553,7 @@ func TestWithoutAForgeReviewsFailAndTheRestGoesOn(t *testing.T) {
 	if r.Counts[updated] != 4 || r.Packages[i].Outcome != failed || !strings.Contains(r.Packages[i].Faults[0].Error, "ACCESS_TOKEN") {
 		t.Errorf("%+v", r.Packages[i])
 	}
-	if got := f.at("state", "major"); got != "(none)\n" && got != "(none)" {
+	if got := f.at("state", "major"); lookedAt.ReplaceAllString(got, "${1}NOW") != "CI_AUR_HELD_SINCE=NOW+:someone\n" {
 		t.Errorf("the state of a change that went nowhere moved: %s", got)
 	}
 }
