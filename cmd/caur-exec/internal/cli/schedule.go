@@ -38,8 +38,12 @@ The dependency tree comes from .ci/deptree.txt in $CI_PROJECT_DIR, $CI_BUILDS_DI
 else from --deptree.` + settingsHelp(redisconn.Config{}) + exitStatus,
 		Example: `  caur-exec schedule --target-repo=my-repo --source-repo=packages firefox-nightly/3 yay
   caur-exec schedule --arch aarch64 --commit "$CI_COMMIT_SHA:$CI_PIPELINE_ID" yay`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runSchedule(cmd.Context(), o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("schedule: no package is named, so nothing was scheduled")
+			}
+			return a.runSchedule(cmd.Context(), o, args)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.arch, "arch", "x86_64", "architecture to build for")
@@ -162,20 +166,24 @@ type cleanupOptions struct {
 func (a *app) autoRepoRemove() *cobra.Command {
 	var o cleanupOptions
 	cmd := &cobra.Command{
-		Use:   "auto-repo-remove [flags] PKGBASE...",
+		Use:   "auto-repo-remove [flags] [PKGBASE...]",
 		Short: "Remove every package from a repository whose pkgbase is not listed",
 		Long: `Asks the database role to clean a target repo up: it removes the packages of every pkgbase that is not listed, and split packages
 that the newest build of their pkgbase no longer made. It waits for the result. A list that would remove more than a third
 of the repo is refused unless --force is given.` + settingsHelp(redisconn.Config{}) + exitStatus,
 		Example: `  caur-exec auto-repo-remove --target-repo=my-repo $(ls packages)`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.runCleanup(cmd.Context(), o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && !o.force {
+				return errors.New("auto-repo-remove: no pkgbase is named, which would remove every package; --force does that")
+			}
+			return a.runCleanup(cmd.Context(), o, args)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.arch, "arch", "x86_64", "architecture of the repository")
 	f.StringVar(&o.target, "target-repo", defaultRepo, "`REPO` to clean up")
 	f.StringVar(&o.commit, "commit", "", "`SHA:PIPELINE` that asks for it, for statuses and links")
-	f.BoolVar(&o.force, "force", false, "remove more than a third of the repository if need be")
+	f.BoolVar(&o.force, "force", false, "remove more than a third of the repository if need be, or with no PKGBASE all of it")
 	f.DurationVar(&o.patience, "patience", time.Hour, "how long to wait for the result")
 	return cmd
 }
