@@ -29,11 +29,13 @@ func (j *job) upload(ctx context.Context) (files []queue.File, err error) {
 	return files, nil
 }
 
-// sender is the way to the landing zone: a move when it is on this machine, which our own settings or an advertised place
-// without a host say, else SFTP.
 func (j *job) sender() (landing.Sender, error) {
-	s, place := j.b.Settings, landing.PlaceOf(j.lease.Job, j.lease.Token)
-	at := j.advert.Landing
+	return SenderTo(j.b.Settings, j.advert.Landing, landing.PlaceOf(j.lease.Job, j.lease.Token))
+}
+
+// SenderTo is the way to a place in the landing zone: a move when it is on this machine, which our own settings or an
+// advertised zone without a host say, else SFTP.
+func SenderTo(s Settings, at queue.Landing, place landing.Place) (landing.Sender, error) {
 	if s.DatabaseHost != "" {
 		at.Host = s.DatabaseHost
 	}

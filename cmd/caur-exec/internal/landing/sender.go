@@ -21,6 +21,8 @@ type Sender interface {
 	// the job's result. It may be called again with the same arguments, after an error too: what is there already is
 	// not sent twice. The local sender moves the file; SFTP leaves it.
 	Put(ctx context.Context, localFile, name string) (queue.File, error)
+	// Check says whether a file could be put, without one: nil, or what is wrong and what to do.
+	Check(ctx context.Context) error
 	// Close releases the connection. It removes nothing.
 	Close() error
 }
@@ -28,14 +30,14 @@ type Sender interface {
 // tempName is the name of a file while it is uploaded.
 func tempName(name string) string { return "." + name + ".part" }
 
-type local struct{ dir string }
+type local struct{ root, dir string }
 
 // NewLocal makes the sender for a landing zone on this machine, at root.
 func NewLocal(root string, p Place) (Sender, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	return &local{dir: filepath.Join(root, filepath.FromSlash(p.Dir()))}, nil
+	return &local{root: root, dir: filepath.Join(root, filepath.FromSlash(p.Dir()))}, nil
 }
 
 func (l *local) Close() error { return nil }

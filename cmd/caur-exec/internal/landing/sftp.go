@@ -119,6 +119,11 @@ func (s *sftpSender) address() string {
 }
 
 func (s *sftpSender) try(ctx context.Context, localFile string, f queue.File) error {
+	return s.withConnection(ctx, func() error { return s.upload(localFile, f) })
+}
+
+// withConnection connects if need be and does one thing, which the end of ctx breaks off.
+func (s *sftpSender) withConnection(ctx context.Context, do func() error) error {
 	if s.conn == nil {
 		conn, err := s.dial(ctx)
 		if ctx.Err() != nil {
@@ -134,7 +139,7 @@ func (s *sftpSender) try(ctx context.Context, localFile string, f queue.File) er
 	}
 	stop := context.AfterFunc(ctx, func() { s.conn.abort() })
 	defer stop()
-	err := s.upload(localFile, f)
+	err := do()
 	if ctx.Err() != nil {
 		return backoff.Permanent(context.Cause(ctx))
 	}
