@@ -77,9 +77,7 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 		}
 	}
 	if b.engine == nil {
-		if b.engine, err = container.New(ctx, container.Config{
-			Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: b.places.builds, HostPath: b.places.host,
-		}); err != nil {
+		if b.engine, err = OpenEngine(ctx, s); err != nil {
 			return err
 		}
 		defer b.engine.Close()
