@@ -1,7 +1,6 @@
 package pkgbuild
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -264,11 +263,11 @@ func (e *evaluator) functionText(subst *syntax.CmdSubst) (string, bool) {
 	if err != nil || fn == nil || fn.dyn != nil || fn.decl == nil {
 		return "", false
 	}
-	var out bytes.Buffer
-	if err := syntax.NewPrinter().Print(&out, fn.decl); err != nil {
+	out, err := printTree(syntax.NewPrinter(), name, fn.decl)
+	if err != nil {
 		return "", false
 	}
-	return strings.TrimRight(out.String(), "\n"), true
+	return strings.TrimRight(string(out), "\n"), true
 }
 
 func (e *evaluator) declaredName(arg *syntax.Assign) (string, error) {

@@ -125,11 +125,7 @@ func printStyle(name string, tree *syntax.File, style Style) ([]byte, error) {
 		syntax.KeepPadding(style.KeepPadding),
 		syntax.FunctionNextLine(style.FunctionNextLine),
 	)
-	var out bytes.Buffer
-	if err := printer.Print(&out, tree); err != nil {
-		return nil, &Error{File: name, Message: "cannot be formatted: " + err.Error()}
-	}
-	return out.Bytes(), nil
+	return printTree(printer, name, tree)
 }
 
 func sameMeaning(before *File, formatted []byte) error {

@@ -2,8 +2,8 @@ package pkgbuild
 
 import (
 	"bytes"
-	"fmt"
 	"reflect"
+	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -21,9 +21,32 @@ func (f *File) Normal() ([]byte, error) {
 func printNormal(name string, tree *syntax.File) ([]byte, error) {
 	syntax.Simplify(tree)
 	flatten(tree)
+	return printTree(syntax.NewPrinter(syntax.Minify(true)), name, tree)
+}
+
+// printTree prints code. The printer lays text out in columns with text/tabwriter, to which a vertical tab and a form feed
+// mean something; they would be lost.
+func printTree(printer *syntax.Printer, name string, node syntax.Node) ([]byte, error) {
+	lost := 0
+	syntax.Walk(node, func(n syntax.Node) bool {
+		value := ""
+		switch n := n.(type) {
+		case *syntax.Lit:
+			value = n.Value
+		case *syntax.SglQuoted:
+			value = n.Value
+		}
+		if lost == 0 && strings.ContainsAny(value, "\v\f") {
+			lost = max(1, int(n.Pos().Line()))
+		}
+		return true
+	})
+	if lost > 0 {
+		return nil, &Error{File: name, Line: lost, Message: "contains a vertical tab or a form feed, which cannot be printed again; remove it"}
+	}
 	var out bytes.Buffer
-	if err := syntax.NewPrinter(syntax.Minify(true)).Print(&out, tree); err != nil {
-		return nil, fmt.Errorf("print the normal form of %s: %w", name, err)
+	if err := printer.Print(&out, node); err != nil {
+		return nil, &Error{File: name, Message: "cannot be laid out: " + err.Error()}
 	}
 	return out.Bytes(), nil
 }
