@@ -180,4 +180,14 @@ func BenchmarkVerifyLargeRepository(b *testing.B) {
 			b.ReportMetric((cpu(b, syscall.RUSAGE_SELF)-before).Seconds()/float64(n), "cpu-s/op")
 		})
 	}
+	gpg, _ := testenv.GPGHome(b)
+	b.Run("deep-process", func(b *testing.B) {
+		c := crash{RepoPath: dir, Landing: b.TempDir(), KeyFile: exportKey(b, gpg), Verify: true, Peak: true}
+		peak := int64(0)
+		for b.Loop() {
+			_, memory := c.process(b)
+			peak = max(peak, memory)
+		}
+		b.ReportMetric(float64(peak)/1024, "peak-MB")
+	})
 }

@@ -27,6 +27,7 @@ type crash struct {
 	Delivery                   *queue.Delivery
 	Point                      int    // kill -9 at this point of the transaction, counted from 1; 0 never
 	Limit                      uint64 // largest file that may be written, in bytes, 0 for any: a full disk
+	Verify                     bool   // look at the repository instead, whole
 	Peak                       bool   // write nothing but the most memory that it had, as Linux tells it
 }
 
@@ -68,6 +69,13 @@ func beTheChild(plan string) error {
 			status, _ := os.ReadFile("/proc/self/status")
 			os.Stdout.Write(status)
 		}()
+	}
+	if c.Verify {
+		problems, err := p.Verify(context.Background(), target, arch, true)
+		if len(problems) > 0 {
+			err = errors.Join(err, errors.New(problems[0]))
+		}
+		return err
 	}
 	p.fault = func(point string) {
 		if !c.Peak {
