@@ -115,6 +115,13 @@ type Result struct {
 	Files    []File        `json:"files,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"`
 	Builder  string        `json:"builder,omitempty"` // set from the lease
+	Failure  *Failure      `json:"failure,omitempty"` // why it failed
+}
+
+// Failure says why a build failed.
+type Failure struct {
+	Class string   `json:"class"`           // dependency, download, checksum, pgp, patch, compile, test, package, memory, disk, timeout, unknown
+	Lines []string `json:"lines,omitempty"` // the last meaningful lines of the log, without escapes; at most 10 of 300 bytes
 }
 
 // Delivery is something to publish: a built job (Job and Result) or a clean-up (Cleanup).
