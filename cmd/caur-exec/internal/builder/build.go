@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/failure"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 	"github.com/caur-build/caur/internal/childproc"
 	"github.com/caur-build/caur/pkg/queue"
@@ -34,6 +35,7 @@ func (j *job) build(ctx context.Context) (queue.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errOutside)
 	defer cancel()
 	code, err := j.b.engine.Run(ctx, j.spec(request), j.out)
+	j.facts = failure.Facts{Code: code, TimedOut: errors.Is(err, errOutside)}
 	if errors.Is(err, errOutside) {
 		return queue.Result{Status: queue.TimedOut, Message: errOutside.Error()}, nil
 	}

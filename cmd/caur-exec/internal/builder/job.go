@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/failure"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 	"github.com/caur-build/caur/pkg/queue"
 )
@@ -31,11 +32,13 @@ func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Adv
 	log := b.Log.With("job", lease.Job.TaskID(), "token", lease.Token)
 	kept, stop := b.keep(ctx, lease)
 	defer stop()
-	out, end := b.openLog(kept, lease)
+	stream, end := b.openLog(kept, lease)
+	tail := new(failure.Tail)
+	out := io.MultiWriter(stream, tail)
 	log.Info("build started", "attempt", lease.Attempt)
 	fmt.Fprintf(out, "==> caur: building %s on %s\n", lease.Job.ID(), b.Hostname)
 
-	result := b.attempt(kept, lease, advert, out)
+	result := b.attempt(kept, lease, advert, out, tail)
 	result.Duration = b.Now().Sub(started)
 	status, err := b.finish(ctx, kept, lease, result)
 	switch {
@@ -117,7 +120,7 @@ func retry(ctx context.Context, call func(context.Context) error) error {
 
 // attempt builds and uploads. Status Canceled means that ctx ended before there was an outcome. A mistake of ours is the end of one job, not of
 // the builder.
-func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue.Advert, out io.Writer) (r queue.Result) {
+func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue.Advert, out io.Writer, tail *failure.Tail) (r queue.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.Log.Error("a mistake in this program ended a build", "job", lease.Job.TaskID(), "panic", p, "stack", string(debug.Stack()))
@@ -134,16 +137,21 @@ func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue
 	if err == nil && r.Status == queue.Success {
 		r.Files, err = j.upload(ctx)
 	}
-	var refused *jobError
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return queue.Result{Status: queue.Canceled, Message: fmt.Sprintf("stopped: %v", context.Cause(ctx))}
-	case errors.As(err, &refused):
+	}
+	class := ""
+	if err != nil {
 		fmt.Fprintf(out, "==> caur: error: %v\n", err)
-		return queue.Result{Status: refused.status, Message: refused.Error()}
-	case err != nil:
-		fmt.Fprintf(out, "==> caur: error: %v\n", err)
-		return queue.Result{Status: queue.SoftwareFailure, Message: err.Error()}
+		r = queue.Result{Status: queue.SoftwareFailure, Message: err.Error()}
+	}
+	var refused *jobError
+	if errors.As(err, &refused) {
+		r.Status, class = refused.status, refused.class
+	}
+	if failed(r.Status) {
+		b.explain(&r, j, class, tail)
+		fmt.Fprintf(out, "==> caur: reason: %s\n", r.Failure.Class)
 	}
 	return r
 }
@@ -151,6 +159,7 @@ func (b *builder) attempt(ctx context.Context, lease *queue.Lease, advert *queue
 // jobError ends a job with another status than software failure.
 type jobError struct {
 	status queue.Status
+	class  string // of package failure, when it is known without the log
 	err    error
 }
 
@@ -169,6 +178,7 @@ type job struct {
 	commit string
 	files  []string
 	cache  *cacheLock
+	facts  failure.Facts // about the end of the container
 }
 
 func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
@@ -213,7 +223,7 @@ func (b *builder) prepare(ctx context.Context, lease *queue.Lease, advert *queue
 	}
 	var err error
 	if j.config, err = makepkg.ReadPackageConfig(j.path("source")); err != nil {
-		return j, &jobError{queue.Failed, err}
+		return j, &jobError{queue.Failed, failure.Package, err}
 	}
 	if j.config.CacheSources {
 		return j, j.takeCache()
