@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +20,8 @@ func (a *app) builder() *cobra.Command {
 		Long: `Claims jobs from the queue, builds each in a container, and delivers the packages to the landing zone of the database role.
 Where that is, which image builds and which repositories a build needs, the database role tells it.
 
-When it is asked to end, running builds are stopped and their jobs go back to the queue, within 30 seconds.` +
+When it is asked to end, running builds are stopped and their jobs go back to the queue, within 30 seconds. On SIGUSR1 it
+takes no more jobs, finishes those that it has, and ends; 'caur-exec drain' asks for the same through the queue.` +
 			settingsHelp(builderRole{}) + exitStatus,
 		Example: `  BUILDER_HOSTNAME=builder1 SHARED_PATH=/srv/build REDIS_SSH_HOST=repo.example.org REDIS_SSH_USER=builder caur-exec builder
   CONTAINER_ENGINE=podman caur-exec builder --jobs 2`,
@@ -28,8 +32,10 @@ When it is asked to end, running builds are stopped and their jobs go back to th
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}
+			drain, stop := drainSignal()
+			defer stop()
 			return a.run(cmd.Context(), s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error {
-				w.builder(s.Builder)
+				w.builder(s.Builder, drain)
 				return nil
 			})
 		},
@@ -38,7 +44,22 @@ When it is asked to end, running builds are stopped and their jobs go back to th
 	return cmd
 }
 
-func (w *work) builder(s builder.Settings) {
-	deps := builder.Deps{Queue: w.queue, Logs: w.logs, Log: w.log, Version: command.Version()}
+// drainSignal gives a channel that the first SIGUSR1 closes.
+func drainSignal() (drain <-chan struct{}, stop func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGUSR1)
+	go func() {
+		if _, ok := <-signals; ok {
+			close(done)
+		}
+	}()
+	return done, func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}
+
+func (w *work) builder(s builder.Settings, drain <-chan struct{}) {
+	deps := builder.Deps{Queue: w.queue, Logs: w.logs, Log: w.log, Version: command.Version(), Drain: drain}
 	w.role("builder", func(ctx context.Context) error { return builder.Run(ctx, s, deps) })
 }

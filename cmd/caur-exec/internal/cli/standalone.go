@@ -105,7 +105,7 @@ func (a *app) runAll(ctx context.Context, s *allRoles, serve bool) error {
 			}
 		}
 		w.database(s.Database)
-		w.builder(s.Builder)
+		w.builder(s.Builder, nil)
 		return nil
 	})
 }
