@@ -13,7 +13,7 @@ func versionRules() []Rule {
 		{ID: "pin", Kind: "version", Severity: Info, Minor: true, Title: "A pinned commit or version changed", Why: "A variable such as _commit with a literal version or hash before and after."},
 		{ID: "pin-lost", Kind: "version", Severity: Warning, Title: "A pinned commit is no longer one", Why: "A branch or tag gives other code tomorrow, and no checksum notices."},
 		{ID: "layout", Kind: "layout", Severity: Info, Minor: true, Title: "Only layout, comments or quotes changed", Why: "The syntax trees are the same."},
-		{ID: "order", Kind: "layout", Severity: Info, Minor: true, Title: "Functions or literal assignments changed places", Why: "They mean the same in any order; every variable still has its value."},
+		{ID: "order", Kind: "layout", Severity: Info, Title: "Functions or literal assignments changed places", Why: "They mean the same in any order; every variable still has its value."},
 		{ID: "allowed", Kind: "layout", Severity: Info, Minor: true, Title: "A change that the package's allow list covers", Why: "CI_PKGBUILD_CHANGE_ALLOW_REGEX. It covers no expansion that runs code, and nothing that a rule warns of."},
 		{ID: "checksum", Kind: "checksum", Severity: Info, Minor: true, Title: "Checksums changed", Why: "They do with every version."},
 		{ID: "checksum-skip", Kind: "checksum", Severity: Warning, Title: "A checksum became SKIP", Why: "The source is no longer checked: whoever controls the server, or the way to it, decides what is built."},
@@ -78,9 +78,9 @@ func fileRules() []Rule {
 		{ID: "link", Kind: "file", Severity: Warning, Title: "A symbolic link was added or changed", Why: "It makes one name mean another file."},
 		{ID: "mode", Kind: "file", Severity: Notice, Title: "A file became executable, or no longer is", Why: "It may be run from now on."},
 		{ID: "update-command", Kind: "file", Severity: Critical, Title: "The settings of the update check run a command", Why: "nvchecker with source = \"cmd\" runs it in the pipeline, where the secrets are."},
-		{ID: "update-check", Kind: "file", Severity: Info, Minor: true, Title: "The settings of the update check changed", Why: "nvchecker.toml steers where caur looks for versions; no build reads it. Only sources that run nothing are minor."},
+		{ID: "update-check", Kind: "file", Severity: Info, Title: "The settings of the update check changed", Why: "nvchecker.toml steers where caur looks for versions; no build reads it. One that runs nothing is of no concern."},
 		{ID: "ci-files", Kind: "file", Severity: Warning, Title: "A file of .CI changed", Why: "Hooks and settings there run in the pipeline and in the builder; no update from outside may bring them."},
-		{ID: "gitignore", Kind: "file", Severity: Info, Minor: true, Title: "Only what git ignores changed: .gitignore", Why: "No build reads it."},
+		{ID: "gitignore", Kind: "file", Severity: Info, Title: "Only what git ignores changed: .gitignore", Why: "No build reads it."},
 		{ID: "ci-bump", Kind: "version", Severity: Info, Minor: true, Title: "A rebuild: only values in .CI/config that caur writes itself changed", Why: "CI_PACKAGE_BUMP and the like."},
 	}
 }
