@@ -95,6 +95,9 @@ func decodeBase32(s string) ([]byte, bool) {
 }
 
 func decodeHex(s string) ([]byte, bool) {
+	if strings.ContainsFunc(s, func(c rune) bool { return !strings.ContainsRune(`0123456789abcdefABCDEF\x :,`+"\n", c) }) {
+		return nil, false // most text; looking is cheaper than trying
+	}
 	s = strings.NewReplacer(`\x`, "", "0x", "", " ", "", "\n", "", ":", "", ",", "").Replace(s)
 	b, err := hex.DecodeString(s)
 	return b, err == nil && len(b) > 0

@@ -14,17 +14,8 @@ type lineChange struct {
 }
 
 func compareLines(older, now []byte) lineChange {
-	c := lineChange{to: len(now), known: map[string]bool{}}
-	for i := 0; i < min(len(older), len(now)) && older[i] == now[i]; i++ {
-		if now[i] == '\n' {
-			c.from = i + 1
-		}
-	}
-	for a, b := len(older), len(now); a > c.from && b > c.from && older[a-1] == now[b-1]; a, b = a-1, b-1 {
-		if now[b-1] == '\n' {
-			c.to = b
-		}
-	}
+	c := lineChange{known: map[string]bool{}}
+	c.from, _, c.to = commonEnds(older, now)
 	if len(older) == 0 {
 		return c
 	}
@@ -43,6 +34,41 @@ func compareLines(older, now []byte) lineChange {
 	return c
 }
 
+// commonEnds are the offsets behind the lines that both texts begin with, and before those that they end with.
+func commonEnds(a, b []byte) (from, toA, toB int) {
+	const step = 256 // compared at once, which is many times faster than byte for byte
+	n := min(len(a), len(b))
+	same := 0
+	for same+step <= n && bytes.Equal(a[same:same+step], b[same:same+step]) {
+		same += step
+	}
+	for same < n && a[same] == b[same] {
+		same++
+	}
+	from = bytes.LastIndexByte(a[:same], '\n') + 1
+	n -= from
+	same = 0
+	for same+step <= n && bytes.Equal(a[len(a)-same-step:len(a)-same], b[len(b)-same-step:len(b)-same]) {
+		same += step
+	}
+	for same < n && a[len(a)-same-1] == b[len(b)-same-1] {
+		same++
+	}
+	// what is the same has to begin with a line
+	toA, toB = len(a)-same, len(b)-same
+	if begins(a, toA) && begins(b, toB) {
+		return from, toA, toB
+	}
+	cut := bytes.IndexByte(a[toA:], '\n') + 1
+	if cut == 0 {
+		return from, len(a), len(b)
+	}
+	return from, toA + cut, toB + cut
+}
+
+// begins says whether a line begins at an offset.
+func begins(text []byte, at int) bool { return at == 0 || text[at-1] == '\n' }
+
 // fresh gives the lines of the new version that the old one does not have, with their numbers.
 func (c lineChange) fresh(now []byte) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
@@ -58,11 +84,12 @@ func (c lineChange) fresh(now []byte) iter.Seq2[int, string] {
 
 // flaws looks for characters that hide something in the lines that are new. Once in a file is enough.
 func (j *judging) flaws(file string, now []byte, code bool) {
-	if plainASCII(now) {
+	change := j.oldLines(file)
+	if plainASCII(now[change.from:change.to]) {
 		return
 	}
 	reported := map[string]bool{}
-	for number, line := range j.oldLines(file).fresh(now) {
+	for number, line := range change.fresh(now) {
 		comment := strings.HasPrefix(strings.TrimSpace(line), "#")
 		if !code {
 			line = strings.TrimRight(line, "\r") // CRLF is no secret in a plain text

@@ -265,6 +265,11 @@ func everyRule(*Rule) bool { return true }
 func hitsOf(commands []*command, sc *scan, want func(*Rule) bool) []hit {
 	var out []hit
 	t := table()
+	type place struct {
+		zone zone
+		text string
+	}
+	looked := map[place]bool{}
 	byCommand, byText := only(t.commands, want), only(t.texts, want)
 	seen := map[string]bool{}
 	add := func(h hit) {
@@ -287,6 +292,11 @@ func hitsOf(commands []*command, sc *scan, want func(*Rule) bool) []hit {
 			}
 		}
 		for _, text := range append(c.all(), c.input) {
+			if at := (place{c.zone, text}); looked[at] {
+				continue // the same words come again and again
+			} else if len(text) < maxWordLen {
+				looked[at] = true
+			}
 			for _, h := range textHits(text, byText) {
 				add(hit{h.rule, h.key, c, c.name != ""})
 			}

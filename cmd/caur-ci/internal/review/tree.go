@@ -203,13 +203,13 @@ func (j *judging) fileRule(c pkgdir.Change, kind fileKind) {
 		}
 		line, was, is := 0, "", ""
 		if !added {
-			line, was, is = textDifference(string(c.Old.Data), string(c.New.Data))
+			line, was, is = textDifference(c.Old.Data, c.New.Data)
 		}
 		j.find(pick("install-added", "install-changed"), c.Path, line, was, is, c.Path)
 	default:
 		line, was, is := 0, "", ""
 		if !added {
-			line, was, is = textDifference(string(c.Old.Data), string(c.New.Data))
+			line, was, is = textDifference(c.Old.Data, c.New.Data)
 		}
 		j.find(pick("file-added", "file-changed"), c.Path, line, was, is, c.Path)
 	}
@@ -229,17 +229,22 @@ func sameCode(name string, a, b []byte) bool {
 }
 
 // textDifference is the first line that differs, and the first lines that went and came.
-func textDifference(a, b string) (line int, was, is string) {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	i := 0
-	for i < len(x) && i < len(y) && x[i] == y[i] {
-		i++
+func textDifference(a, b []byte) (line int, was, is string) {
+	a, b = wholeLines(a), wholeLines(b)
+	from, toA, toB := commonEnds(a, b)
+	const most = 10
+	first := func(text []byte) string {
+		lines := bytes.SplitN(text, []byte("\n"), most+1)
+		return strings.TrimSuffix(string(bytes.Join(lines[:min(len(lines), most)], []byte("\n"))), "\n")
 	}
-	x, y = x[i:], y[i:]
-	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
-		x, y = x[:len(x)-1], y[:len(y)-1]
+	return 1 + bytes.Count(a[:from], []byte("\n")), first(a[from:toA]), first(b[from:toB])
+}
+
+func wholeLines(text []byte) []byte {
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		return append(text[:len(text):len(text)], '\n')
 	}
-	return i + 1, strings.Join(x[:min(len(x), 10)], "\n"), strings.Join(y[:min(len(y), 10)], "\n")
+	return text
 }
 
 // ownKeys are the settings that caur writes itself when it bumps a package.
