@@ -34,6 +34,7 @@ func (j *job) build(ctx context.Context) (queue.Result, error) {
 	limit := j.config.Limit(time.Duration(j.b.Timeout)*time.Second) + makepkg.Overhead
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errOutside)
 	defer cancel()
+	j.b.reached(stepCreate, j.lease.Job.Pkgbase)
 	code, err := j.b.engine.Run(ctx, j.spec(request), j.out)
 	j.facts = failure.Facts{Code: code, TimedOut: errors.Is(err, errOutside)}
 	if errors.Is(err, errOutside) {
@@ -50,6 +51,7 @@ func (j *job) build(ctx context.Context) (queue.Result, error) {
 	if err != nil {
 		return queue.Result{}, err
 	}
+	j.b.reached(stepCollected, j.lease.Job.Pkgbase)
 	for _, text := range ignored {
 		fmt.Fprintf(j.out, "==> caur: not delivered: %s\n", text)
 	}

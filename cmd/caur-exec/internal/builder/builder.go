@@ -43,6 +43,8 @@ type Deps struct {
 	Executable string           // the program that runs inside, "" for this one
 	Drain      <-chan struct{}  // when it is closed, running builds are finished, none is begun, and Run returns; nil: never
 	Now        func() time.Time // nil: time.Now
+
+	reached func(step, pkgbase string) // told of each step of a job; tests put faults there
 }
 
 type builder struct {
@@ -71,6 +73,9 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 	if b.Now == nil {
 		b.Now = time.Now
 	}
+	if b.reached == nil {
+		b.reached = func(string, string) {}
+	}
 	if b.Executable == "" {
 		if b.Executable, err = os.Executable(); err != nil {
 			return fmt.Errorf("find our own program: %w", err)
@@ -78,12 +83,12 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 	}
 	if b.engine == nil {
 		if b.engine, err = OpenEngine(ctx, s); err != nil {
-			return err
+			return unlessEnded(ctx, err)
 		}
 		defer b.engine.Close()
 	}
 	if err := b.cleanUp(ctx); err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	if !b.engine.OwnRoot() {
 		if err := b.places.open(); err != nil {
@@ -93,6 +98,14 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 	}
 	b.Log.Info("builder is ready", "name", s.Hostname, "class", s.Class, "engine", s.Engine, "own_root", b.engine.OwnRoot(), "jobs", s.Jobs)
 	return b.work(ctx)
+}
+
+// unlessEnded gives err, except when it comes from our being asked to end.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // lock makes sure that no other process has our name, and so our directories, on this machine.

@@ -14,6 +14,11 @@ import (
 // OpenEngine makes the engine that the settings name, as Run uses it.
 func OpenEngine(ctx context.Context, s Settings) (container.Engine, error) {
 	p := findPlaces(s)
+	if s.Engine == "none" { // tries overlays out in there
+		if err := p.make(); err != nil {
+			return nil, err
+		}
+	}
 	return container.New(ctx, container.Config{
 		Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: p.builds, HostPath: p.host,
 	})

@@ -24,6 +24,17 @@ const (
 	uploadLimit = 2 * time.Hour
 )
 
+// Steps of a job, for Deps.reached.
+const (
+	stepClaimed   = "claimed"
+	stepFetched   = "fetched"
+	stepCreate    = "create"    // the container is about to be made
+	stepCollected = "collected" // the packages were taken from the build
+	stepUploading = "uploading" // the landing zone is about to get a package
+	stepUploaded  = "uploaded"  // all are there, and the queue is about to hear of it
+	stepTold      = "told"      // the queue has the outcome
+)
+
 var errOutside = errors.New("the time limit of the build, with everything around it, is over")
 
 // run sees one job through to its end.
@@ -32,6 +43,7 @@ func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Adv
 	log := b.Log.With("job", lease.Job.TaskID(), "token", lease.Token)
 	kept, stop := b.keep(ctx, lease)
 	defer stop()
+	b.reached(stepClaimed, lease.Job.Pkgbase)
 	stream, end := b.openLog(kept, lease)
 	tail := new(failure.Tail)
 	out := io.MultiWriter(stream, tail)
@@ -41,6 +53,7 @@ func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Adv
 	result := b.attempt(kept, lease, advert, out, tail)
 	result.Duration = b.Now().Sub(started)
 	status, err := b.finish(ctx, kept, lease, result)
+	b.reached(stepTold, lease.Job.Pkgbase)
 	switch {
 	case err != nil:
 		log.Warn("the end of the build cannot be told to the queue", "status", result.Status.String(), "error", err)
@@ -221,6 +234,7 @@ func (b *builder) prepare(ctx context.Context, lease *queue.Lease, advert *queue
 	if err := j.fetch(ctx, source); err != nil {
 		return j, err
 	}
+	b.reached(stepFetched, lease.Job.Pkgbase)
 	var err error
 	if j.config, err = makepkg.ReadPackageConfig(j.path("source")); err != nil {
 		return j, &jobError{queue.Failed, failure.Package, err}

@@ -216,8 +216,9 @@ func (b *blocking) play(ctx context.Context, spec container.Spec, out io.Writer)
 	return 0, fmt.Errorf("the build was stopped: %w", context.Cause(ctx))
 }
 
-func TestACancelledJobStopsItsContainer(t *testing.T) {
-	v := newSite(t)
+// A lease of an hour: were the next renewal of an ordinary keeper waited for, this test would not end.
+func TestACancelledJobStopsItsContainerLongBeforeItsLeaseEnds(t *testing.T) {
+	v := newSite(t, "BUILDER_LEASE=1h")
 	v.advertise(nil)
 	c := newBlocking()
 	v.run(&scripted{play: c.play})

@@ -19,6 +19,7 @@ func (j *job) upload(ctx context.Context) (files []queue.File, err error) {
 	}
 	defer func() { err = errors.Join(err, sender.Close()) }()
 	for _, name := range j.files {
+		j.b.reached(stepUploading, j.lease.Job.Pkgbase)
 		file, err := sender.Put(ctx, j.path("taken/"+name), name)
 		if err != nil {
 			return nil, fmt.Errorf("upload %s: %w", name, err)
@@ -26,6 +27,7 @@ func (j *job) upload(ctx context.Context) (files []queue.File, err error) {
 		fmt.Fprintf(j.out, "==> caur: delivered %s (%d bytes, SHA-256 %s)\n", file.Name, file.Size, file.SHA256)
 		files = append(files, file)
 	}
+	j.b.reached(stepUploaded, j.lease.Job.Pkgbase)
 	return files, nil
 }
 

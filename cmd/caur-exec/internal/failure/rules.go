@@ -25,6 +25,8 @@ func like(class, in, expression string) rule {
 func causes() []rule {
 	return []rule{
 		like(Disk, "", `\bNo space left on device\b|\bENOSPC\b|\bDisk quota exceeded\b|\bEDQUOT\b|^error: not enough free disk space|^error: Partition .* too full`),
+		like(Memory, "", `^\[caur: the build ran out of memory`),
+		like(Disk, "", `^\[caur: .*(?:\bdisk\b|out of space)`),
 		like(Memory, "", `fatal error: Killed signal terminated program`),
 		like(Memory, "", `internal compiler error: Killed \(program `),
 		like(Memory, "", `virtual memory exhausted|: out of memory allocating \d+ bytes|memory exhausted$|^LLVM ERROR: out of memory`),

@@ -1,0 +1,87 @@
+package builder_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/failure"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
+	"github.com/caur-build/caur/pkg/queue"
+)
+
+// runDrained starts a builder that drain ends.
+func (v *site) runDrained(engine container.Engine, drain <-chan struct{}) (ended <-chan error) {
+	done := make(chan error, 1)
+	go func() {
+		done <- builder.Run(v.ctx, v.s, builder.Deps{
+			Queue: v.queue, Logs: v.logs, Log: slog.New(slog.DiscardHandler), Engine: engine, Drain: drain,
+		})
+	}()
+	return done
+}
+
+func TestADrainedBuilderFinishesItsBuildsAndTakesNoMore(t *testing.T) {
+	v := newSite(t, "BUILDER_JOBS=2")
+	v.advertise(nil)
+	started, goOn, drain := make(chan string, 2), make(chan struct{}), make(chan struct{})
+	ended := v.runDrained(&scripted{play: func(_ context.Context, spec container.Spec, _ io.Writer) (int, error) {
+		started <- request(t, spec).Pkgbase
+		<-goOn
+		return makepkg.CodeAlreadyBuilt, nil
+	}}, drain)
+	v.enqueue(v.job("caur-greeting"))
+	<-started // the other worker is idle
+	close(drain)
+	v.enqueue(v.job("caur-patched"))
+	goOn <- struct{}{}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	v.wantEnd("caur-greeting", queue.AlreadyBuilt, "")
+	snapshot, err := v.queue.Snapshot(v.ctx)
+	if err != nil || len(snapshot.Waiting) != 1 || len(snapshot.Running) != 0 {
+		t.Errorf("%v: waiting %+v, running %+v; want one, none", err, snapshot.Waiting, snapshot.Running)
+	}
+	v.nothingLeft()
+}
+
+func TestAnIdleBuilderThatIsDrainedEnds(t *testing.T) {
+	v := newSite(t)
+	v.advertise(nil)
+	drain := make(chan struct{})
+	close(drain)
+	if err := <-v.runDrained(&scripted{}, drain); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedBuildSaysWhyInItsLog(t *testing.T) {
+	v := newSite(t)
+	v.advertise(nil)
+	logs := map[string]string{
+		"caur-greeting": "==> Starting check()...\n--- FAIL: TestX (0.00s)\n==> ERROR: A failure occurred in check().\n    Aborting...\n",
+		"caur-hello":    "[caur: the build ran out of memory; its limit is 512 MiB (BUILDER_LIMITS_RAM)]\n",
+		"caur-patched":  "\x1b[1m==> ERROR:\x1b[0m One or more files did not pass the validity check!\n",
+	}
+	v.run(&scripted{play: func(_ context.Context, spec container.Spec, out io.Writer) (int, error) {
+		if _, err := io.WriteString(out, logs[request(t, spec).Pkgbase]); err != nil {
+			t.Error(err)
+		}
+		return 4, nil
+	}})
+
+	v.enqueue(v.job("caur-greeting"), v.job("caur-hello"), v.job("caur-patched"), v.job("nowhere"))
+	for pkgbase, class := range map[string]string{
+		"caur-greeting": failure.Test, "caur-hello": failure.Memory, "caur-patched": failure.Checksum, "nowhere": failure.Package,
+	} {
+		v.wantEnd(pkgbase, queue.Failed, "")
+		if log := v.log(pkgbase); !strings.Contains(log, "==> caur: reason: "+class+"\n") {
+			t.Errorf("%s: the log does not tell %s:\n%s", pkgbase, class, log)
+		}
+	}
+}
