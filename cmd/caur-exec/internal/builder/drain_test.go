@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -83,5 +85,35 @@ func TestAFailedBuildSaysWhyInItsLog(t *testing.T) {
 		if log := v.log(pkgbase); !strings.Contains(log, "==> caur: reason: "+class+"\n") {
 			t.Errorf("%s: the log does not tell %s:\n%s", pkgbase, class, log)
 		}
+	}
+}
+
+// The commit of the pipeline is for statuses and links; what is built is the source commit, or the head of the branch.
+func TestTheSourceCommitIsBuiltNotThatOfThePipelineNorTheHead(t *testing.T) {
+	v := newSite(t)
+	pipeline := v.source.Git("rev-parse", "HEAD")
+	v.source.Write("caur-greeting/PKGBUILD", "# the update\n")
+	update := v.source.Commit("chore(update): caur-greeting")
+	v.source.Write("caur-greeting/PKGBUILD", "# the head\n")
+	v.source.Commit("chore(update): caur-greeting again")
+	v.advertise(nil)
+	built := make(chan string, 1)
+	v.run(&scripted{play: func(_ context.Context, spec container.Spec, _ io.Writer) (int, error) {
+		text, err := os.ReadFile(filepath.Join(request(t, spec).SourceDir, "PKGBUILD"))
+		if err != nil {
+			t.Error(err)
+		}
+		built <- string(text)
+		return makepkg.CodeAlreadyBuilt, nil
+	}})
+	job := v.job("caur-greeting")
+	job.Commit = strings.TrimSpace(pipeline) + ":4711"
+	for _, c := range []struct{ commit, want string }{{update, "# the update\n"}, {"", "# the head\n"}} {
+		job.SourceCommit = c.commit
+		v.enqueue(job)
+		if got := <-built; got != c.want {
+			t.Errorf("source commit %q: built %q, want %q", c.commit, got, c.want)
+		}
+		v.wantEnd("caur-greeting", queue.AlreadyBuilt, "")
 	}
 }

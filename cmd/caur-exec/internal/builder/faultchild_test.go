@@ -41,7 +41,7 @@ const (
 func roleMain(role string) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	if err := runRole(ctx, role); err != nil {
+	if err := runRole(ctx, role); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -54,7 +54,11 @@ func runRole(ctx context.Context, role string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	rdb, err := redisconn.Open(ctx, redisconn.Config{URL: settings.NewSecret(os.Getenv("REDIS_URL"))})
+	var where redisconn.Config
+	if err := settings.Load(ctx, &where, settings.Environ()); err != nil {
+		return err
+	}
+	rdb, err := redisconn.Open(ctx, where)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestFaults(t *testing.T) {
 		name   string
 		steps  []string
 		want   queue.Status
-		sftp   bool // the landing zone is reached over the network
+		ssh    bool // Redis and the landing zone are reached through SSH
 		inject func(w *ward, step string)
 	}{
 		{"builder-killed", builder.Steps, queue.Success, false, func(w *ward, _ string) {
@@ -64,12 +64,15 @@ func TestFaults(t *testing.T) {
 			w.database = w.start("database")
 		}},
 		{"network-cut", builder.Steps, queue.Success, true, func(w *ward, _ string) {
-			w.redisWire.cut()
-			w.sshWire.cut()
+			w.wire.cut()
 			w.builder.goOn()
-			<-w.redisWire.tried // the builder has noticed
-			w.redisWire.mend()
-			w.sshWire.mend()
+			<-w.wire.tried // the builder has noticed
+			w.wire.mend()
+		}},
+		{"sshd-killed", []string{"building", "uploading", "uploaded"}, queue.Success, true, func(w *ward, _ string) {
+			w.sshd.Kill()
+			w.builder.goOn()
+			w.sshd.Start()
 		}},
 		{"container-killed", []string{"building"}, queue.Failed, false, func(w *ward, _ string) {
 			w.builder.goOn()
@@ -79,7 +82,7 @@ func TestFaults(t *testing.T) {
 	for _, row := range table {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWard(t, row.name, row.steps, row.sftp)
+			w := newWard(t, row.name, row.steps, row.ssh)
 			for _, step := range row.steps {
 				pkgbase := w.pkgbase(step)
 				w.v.enqueue(w.v.job(pkgbase))
@@ -101,12 +104,14 @@ type ward struct {
 	kind               string
 	steps              []string
 	repo, home, faults string
-	redisWire, sshWire *wire
-	env                []string
+	sshd               *testenv.SSHServer // nil: everything is on one machine
+	wire               *wire              // to the SSH server
+	env                []string           // of both roles
+	builderEnv         []string
 	builder, database  *child
 }
 
-func newWard(t *testing.T, kind string, steps []string, sftp bool) *ward {
+func newWard(t *testing.T, kind string, steps []string, ssh bool) *ward {
 	w := &ward{v: newSite(t), kind: kind, steps: steps, repo: t.TempDir(), faults: t.TempDir()}
 	w.home, _ = testenv.GPGHome(t)
 	for _, step := range steps {
@@ -120,14 +125,15 @@ func newWard(t *testing.T, kind string, steps []string, sftp bool) *ward {
 	}
 	w.v.source.Git("add", "--force", ".")
 	w.v.source.Commit("test: quick packages")
-	w.redisWire = newWire(t, w.v.redis.Addr)
 	w.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), faultsVar + "=" + w.faults, leaseVar + "=2s",
 		"BUILDER_HOSTNAME=tester", "SHARED_PATH=" + w.v.s.SharedPath, "CONTAINER_ENGINE=none", "BUILDER_OVERLAY=always",
 		"GPG_PATH=" + w.home, `PACKAGE_REPOS={"src": {"url": "file://` + w.v.source.Origin() + `"}}`, `PACKAGE_TARGET_REPOS={"demo": {}}`,
 	}
-	if sftp {
-		w.overSFTP(t)
+	if ssh {
+		w.overSSH(t)
+	} else {
+		w.builderEnv = []string{"REDIS_URL=" + w.v.redis.URL}
 	}
 	reap, stop := context.WithCancel(w.v.ctx)
 	t.Cleanup(stop)
@@ -137,25 +143,30 @@ func newWard(t *testing.T, kind string, steps []string, sftp bool) *ward {
 	return w
 }
 
-// overSFTP puts the landing zone behind an SSH server, and that behind a wire.
-func (w *ward) overSFTP(t *testing.T) {
-	ssh := testenv.SSHD(t)
-	w.sshWire = newWire(t, net.JoinHostPort(ssh.Host, strconv.Itoa(ssh.Port)))
-	_, port, _ := net.SplitHostPort(w.sshWire.addr)
-	pinned, err := os.ReadFile(ssh.KnownHostsFile)
+// overSSH puts Redis and the landing zone behind an SSH server, and that behind a wire.
+func (w *ward) overSSH(t *testing.T) {
+	w.sshd = testenv.SSHD(t)
+	w.wire = newWire(t, net.JoinHostPort(w.sshd.Host, strconv.Itoa(w.sshd.Port)))
+	_, port, _ := net.SplitHostPort(w.wire.addr)
+	_, redisPort, _ := net.SplitHostPort(w.v.redis.Addr)
+	pinned, err := os.ReadFile(w.sshd.KnownHostsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	known := filepath.Join(t.TempDir(), "known_hosts")
-	if err := os.WriteFile(known, bytes.ReplaceAll(pinned, []byte(strconv.Itoa(ssh.Port)), []byte(port)), 0o600); err != nil {
+	if err := os.WriteFile(known, bytes.ReplaceAll(pinned, []byte(strconv.Itoa(w.sshd.Port)), []byte(port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.v.landing = filepath.Join(ssh.Root, "landing")
+	w.v.landing = filepath.Join(w.sshd.Root, "landing")
 	if err := os.Mkdir(w.v.landing, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.env = append(w.env, "SSH_KEY_FILE="+ssh.KeyFile, "SSH_KNOWN_HOSTS="+known,
-		"DATABASE_HOST="+ssh.Host, "DATABASE_PORT="+port, "DATABASE_USER="+ssh.User)
+	w.builderEnv = []string{
+		"SSH_KEY_FILE=" + w.sshd.KeyFile, "SSH_KNOWN_HOSTS=" + known,
+		"DATABASE_HOST=" + w.sshd.Host, "DATABASE_PORT=" + port, "DATABASE_USER=" + w.sshd.User,
+		"REDIS_HOST=127.0.0.1", "REDIS_PORT=" + redisPort,
+		"REDIS_SSH_HOST=" + w.sshd.Host, "REDIS_SSH_PORT=" + port, "REDIS_SSH_USER=" + w.sshd.User,
+	}
 }
 
 func (w *ward) pkgbase(step string) string {
@@ -176,17 +187,13 @@ func (w *ward) reap(ctx context.Context) {
 	}
 }
 
-// start starts a role. The builder reaches Redis through the wire, and the landing zone as a builder on the machine of the
-// database role does, or over SFTP.
+// start starts a role.
 func (w *ward) start(role string) *child {
 	env := append(slices.Clone(w.env), roleVar+"="+role)
-	switch {
-	case role == "database":
-		env = append(env, "REDIS_URL="+w.v.redis.URL, "REPO_PATH="+w.repo, "LANDING_ZONE_PATH="+w.v.landing)
-	default:
-		env = append(env, "REDIS_URL=redis://"+w.redisWire.addr)
+	if role == "builder" {
+		return startChild(w.v.t, role, append(env, w.builderEnv...))
 	}
-	return startChild(w.v.t, role, env)
+	return startChild(w.v.t, role, append(env, "REDIS_URL="+w.v.redis.URL, "REPO_PATH="+w.repo, "LANDING_ZONE_PATH="+w.v.landing))
 }
 
 // killContainers ends all processes of builds: those whose command line names the build directory.

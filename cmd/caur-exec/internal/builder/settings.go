@@ -64,6 +64,7 @@ func (s *Settings) Check() []string {
 	}
 	wrong(strings.ContainsAny(s.Hostname, "/\\ \t\n\x00") || strings.HasPrefix(s.Hostname, "."),
 		"BUILDER_HOSTNAME=%q: must be a plain name", s.Hostname)
+	wrong(s.Class == "" || strings.ContainsAny(s.Class, "/\\ \t\n\x00"), "BUILDER_CLASS=%q: must be a number or a name", s.Class)
 	wrong(s.Timeout < 1, "BUILDER_TIMEOUT=%d: must be at least 1 (seconds)", s.Timeout)
 	wrong(s.Jobs < 1 || s.Jobs > 256, "BUILDER_JOBS=%d: must be from 1 to 256", s.Jobs)
 	wrong(s.CPUs < 0, "BUILDER_LIMITS_CPUS=%v: must not be negative", s.CPUs)
