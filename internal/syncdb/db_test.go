@@ -168,6 +168,7 @@ func TestDamagedDatabasesAreErrorsThatNameTheFile(t *testing.T) {
 		"a wrong byte in a frame":   func(b []byte) []byte { b[1000] ^= 1; return b },
 		"cut in the middle":         func(b []byte) []byte { return b[:len(b)/2] },
 		"without index, then wrong": func(b []byte) []byte { b = b[:len(b)-20]; b[2000] ^= 1; return b },
+		"empty, as on a full disk":  func([]byte) []byte { return nil },
 		"text":                      func([]byte) []byte { return []byte(strings.Repeat("not a database\n", 100)) },
 	} {
 		if err := os.WriteFile(db, change(slices.Clone(whole)), 0o644); err != nil {

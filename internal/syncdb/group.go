@@ -170,6 +170,9 @@ func openArchive(path string) (a *archive, indexed bool, err error) {
 		return nil, false, err
 	}
 	groups, err := readIndex(f)
+	if info, statErr := f.Stat(); err == nil && statErr == nil && info.Size() == 0 {
+		err = errors.New("damaged archive: the file is empty") // a full disk leaves such; a database without packages has bytes
+	}
 	if err != nil {
 		f.Close()
 		return nil, false, err
