@@ -48,10 +48,10 @@ func whole(re *regexp.Regexp, line string) bool {
 	if at == nil || at[0] != 0 {
 		return false
 	}
-	return at[1] == len(line) || plainAssignment.MatchString(line)
+	return at[1] == len(line) || plainAssignment().MatchString(line)
 }
 
-var plainAssignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\+?=(?:[A-Za-z0-9_./:+~@%,=-]*|"[^"$` + "`" + `\\]*"|'[^']*'|\((?:[^()$` + "`" + `;&|<>\\]*)\))$`)
+var plainAssignment = lazily(`^[A-Za-z_][A-Za-z0-9_]*\+?=(?:[A-Za-z0-9_./:+~@%,=-]*|"[^"$` + "`" + `\\]*"|'[^']*'|\((?:[^()$` + "`" + `;&|<>\\]*)\))$`)
 
 func lineSet(text string) map[string]bool {
 	set := map[string]bool{}

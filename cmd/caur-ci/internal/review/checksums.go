@@ -62,7 +62,7 @@ func sumForm(key, sum string) bool {
 		return true
 	}
 	if key == "cksums" {
-		return epochForm.MatchString(sum) || len(sum) == 10 && strings.Trim(sum, "0123456789") == ""
+		return epochForm().MatchString(sum) || len(sum) == 10 && strings.Trim(sum, "0123456789") == ""
 	}
 	return len(sum) == sumLength[key] && strings.Trim(sum, "0123456789abcdefABCDEF") == ""
 }

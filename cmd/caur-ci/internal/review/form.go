@@ -2,7 +2,6 @@ package review
 
 import (
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -73,13 +72,13 @@ func (f *form) text(s string) {
 		if f.bol {
 			s = strings.TrimLeft(s, "\t")
 		}
-		s = leadingTabs.ReplaceAllString(s, "\n")
+		s = leadingTabs().ReplaceAllString(s, "\n")
 		f.bol = strings.HasSuffix(s, "\n")
 	}
 	f.out.WriteString(strconv.Quote(s))
 }
 
-var leadingTabs = regexp.MustCompile(`\n\t+`)
+var leadingTabs = lazily(`\n\t+`)
 
 func (f *form) flag(set bool) {
 	if set {

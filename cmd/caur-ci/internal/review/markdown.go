@@ -3,7 +3,6 @@ package review
 import (
 	"fmt"
 	"html"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -41,7 +40,7 @@ func (v Verdict) Markdown(l Links, s Signals, d Decision) string {
 		}
 	}
 	if room := min(maxDiff, maxMarkdown-b.Len()-1000); l.Diff != "" && room > 0 {
-		b.WriteString("\n<details><summary>Diff</summary>\n\n" + fenced("diff", clipLines(printable(longFence.ReplaceAllString(l.Diff, "`…`")), room)) + "\n</details>\n")
+		b.WriteString("\n<details><summary>Diff</summary>\n\n" + fenced("diff", clipLines(printable(longFence().ReplaceAllString(l.Diff, "`…`")), room)) + "\n</details>\n")
 	}
 	return b.String()
 }
@@ -192,7 +191,7 @@ func fenced(language, text string) string {
 }
 
 // longFence is a run of backticks that no text needs; the fence around it would be as long.
-var longFence = regexp.MustCompile("`{50,}")
+var longFence = lazily("`{50,}")
 
 // printable makes characters visible that would hide or turn text.
 func printable(s string) string {

@@ -50,10 +50,10 @@ func (j *judging) srcinfo() {
 	if older.Pkgbase != newer.Pkgbase {
 		j.find("pkgname", name, 1, older.Pkgbase, newer.Pkgbase, "pkgbase")
 	}
-	if older.Pkgver != newer.Pkgver && pkgverForm.MatchString(newer.Pkgver) {
+	if older.Pkgver != newer.Pkgver && pkgverForm().MatchString(newer.Pkgver) {
 		j.places.add(older.Pkgver, newer.Pkgver)
 	}
-	if x, y := older.Version(), newer.Version(); x != y && pkgverForm.MatchString(newer.Pkgver) && pkgrelForm.MatchString(newer.Pkgrel) {
+	if x, y := older.Version(), newer.Version(); x != y && pkgverForm().MatchString(newer.Pkgver) && pkgrelForm().MatchString(newer.Pkgrel) {
 		j.places.add(x, y)
 		j.places.add(older.Pkgver+"-"+older.Pkgrel, newer.Pkgver+"-"+newer.Pkgrel)
 	}
@@ -148,11 +148,11 @@ func sameHosts(key string, old, now []string) bool {
 func (j *judging) ordinaryField(k fieldKey, old, now []string) bool {
 	switch {
 	case k.key == "pkgver":
-		return len(now) == 1 && pkgverForm.MatchString(now[0])
+		return len(now) == 1 && pkgverForm().MatchString(now[0])
 	case k.key == "pkgrel":
-		return len(now) == 1 && pkgrelForm.MatchString(now[0])
+		return len(now) == 1 && pkgrelForm().MatchString(now[0])
 	case k.key == "epoch":
-		return len(now) == 1 && epochForm.MatchString(now[0])
+		return len(now) == 1 && epochForm().MatchString(now[0])
 	case isChecksum(k.key):
 		if len(old) != len(now) {
 			return false

@@ -3,7 +3,6 @@ package review
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -225,7 +224,7 @@ func (j *judging) releases(older, newer *side) {
 	}
 	v1, r1 := whole(older)
 	v2, r2 := whole(newer)
-	if !pkgverForm.MatchString(v1) || !pkgverForm.MatchString(v2) || !pkgrelForm.MatchString(r1) || !pkgrelForm.MatchString(r2) || v1+r1 == v2+r2 {
+	if !pkgverForm().MatchString(v1) || !pkgverForm().MatchString(v2) || !pkgrelForm().MatchString(r1) || !pkgrelForm().MatchString(r2) || v1+r1 == v2+r2 {
 		return
 	}
 	j.places.pair(v1+"-"+r1, v2+"-"+r2)
@@ -377,7 +376,7 @@ func (j *judging) valuesOf(s *side, u unit) []string {
 	return list
 }
 
-var headerLine = regexp.MustCompile(`^\s*(?i:maintainer|co-maintainer)s?\s*:?\s*(.+)$`)
+var headerLine = lazily(`^\s*(?i:maintainer|co-maintainer)s?\s*:?\s*(.+)$`)
 
 // headerPeople are the maintainers whom the comments at the head of a PKGBUILD name, in lower case.
 func headerPeople(data []byte) (list []string, line int) {
@@ -388,7 +387,7 @@ func headerPeople(data []byte) (list []string, line int) {
 		if !isComment || len(list) == 20 {
 			continue
 		}
-		if m := headerLine.FindSubmatch(text); m != nil {
+		if m := headerLine().FindSubmatch(text); m != nil {
 			if line == 0 {
 				line = number
 			}

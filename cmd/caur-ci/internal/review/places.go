@@ -1,7 +1,6 @@
 package review
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -112,4 +111,4 @@ func (p *places) equal(before, after []string) bool {
 	return true
 }
 
-var longHash = regexp.MustCompile(`\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b`)
+var longHash = lazily(`\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b`)

@@ -126,3 +126,8 @@ func hostOf(words []string) string {
 	}
 	return ""
 }
+
+// lazily compiles an expression when it is first used: most commands of caur-ci judge nothing and should not wait for it.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}

@@ -43,11 +43,11 @@ func fetchTool(c *command) bool {
 	case "dig", "nslookup", "host", "drill", "resolvectl":
 		return true
 	}
-	return c.inline != "" && networkCode.MatchString(c.inline)
+	return c.inline != "" && networkCode().MatchString(c.inline)
 }
 
 // networkCode recognises network use in code of other languages.
-var networkCode = regexp.MustCompile(`\burllib|\brequests\.(?:get|post)|\bhttp\.client|\bsocket\b|IO::Socket|LWP::|HTTP::Tiny|Net::HTTP|open-uri|\bfetch\(|require\(.https?.\)|axios|file_get_contents\(.https?:|fsockopen|/inet/tcp/|https?://`)
+var networkCode = lazily(`\burllib|\brequests\.(?:get|post)|\bhttp\.client|\bsocket\b|IO::Socket|LWP::|HTTP::Tiny|Net::HTTP|open-uri|\bfetch\(|require\(.https?.\)|axios|file_get_contents\(.https?:|fsockopen|/inet/tcp/|https?://`)
 
 func decodeTool(c *command) bool {
 	switch c.name {
@@ -58,9 +58,9 @@ func decodeTool(c *command) bool {
 	case "gpg", "gpg2":
 		return c.has("-d", "--decrypt")
 	case "printf", "echo":
-		return strings.ContainsAny(strings.Join(c.words, ""), "\x07\x1b") || encodedEscapes.MatchString(strings.Join(c.words, " "))
+		return strings.ContainsAny(strings.Join(c.words, ""), "\x07\x1b") || encodedEscapes().MatchString(strings.Join(c.words, " "))
 	case "tr":
-		return len(c.words) > 2 && !c.has("-d", "-s") && rotation.MatchString(strings.Join(c.words, " "))
+		return len(c.words) > 2 && !c.has("-d", "-s") && rotation().MatchString(strings.Join(c.words, " "))
 	case "gunzip", "zcat", "unxz", "xzcat", "bzcat", "zstdcat", "unzstd":
 		return true
 	case "gzip", "xz", "bzip2", "zstd", "lzma":
@@ -68,13 +68,13 @@ func decodeTool(c *command) bool {
 	case "dd":
 		return c.has("skip=") || strings.Contains(strings.Join(c.words, " "), "skip=")
 	}
-	return c.inline != "" && decodeCode.MatchString(c.inline)
+	return c.inline != "" && decodeCode().MatchString(c.inline)
 }
 
 var (
-	encodedEscapes = regexp.MustCompile(`(?:\\x[0-9a-fA-F]{2}|\\[0-7]{3}){3}`)
-	rotation       = regexp.MustCompile(`(?i)a-z.*n-za-m|[a-m]-z|[!-~]-~`)
-	decodeCode     = regexp.MustCompile(`b64decode|fromhex|base64|unhexlify|codecs\.decode|zlib\.|marshal|\batob\(|Buffer\.from|pack\(|decode_base64|chr\(\d+\)`)
+	encodedEscapes = lazily(`(?:\\x[0-9a-fA-F]{2}|\\[0-7]{3}){3}`)
+	rotation       = lazily(`(?i)a-z.*n-za-m|[a-m]-z|[!-~]-~`)
+	decodeCode     = lazily(`b64decode|fromhex|base64|unhexlify|codecs\.decode|zlib\.|marshal|\batob\(|Buffer\.from|pack\(|decode_base64|chr\(\d+\)`)
 )
 
 // runsInput says whether a command executes what it reads.
@@ -267,7 +267,7 @@ func downloadRun(c *command) (string, bool) {
 	return "", false
 }
 
-var sockets = regexp.MustCompile(`(?s)socket.*(?:exec|spawn|system|dup2|subprocess|pty)|(?:exec|spawn|system|dup2|subprocess|pty).*socket|/inet/tcp/|IO::Socket|TCPSocket|fsockopen|net\.connect|child_process.*net\b`)
+var sockets = lazily(`(?s)socket.*(?:exec|spawn|system|dup2|subprocess|pty)|(?:exec|spawn|system|dup2|subprocess|pty).*socket|/inet/tcp/|IO::Socket|TCPSocket|fsockopen|net\.connect|child_process.*net\b`)
 
 func reverseShell(c *command) (string, bool) {
 	for _, w := range c.all() {
@@ -282,7 +282,7 @@ func reverseShell(c *command) (string, bool) {
 		c.in("mkfifo") && strings.Contains(args, "/tmp/"), shells[c.name] && len(c.redirs) > 0 && c.has("-i"),
 		c.in("ssh") && c.has("-R"), c.in("telnet") && len(c.feeds) > 0:
 		return c.name, true
-	case c.inline != "" && sockets.MatchString(c.inline):
+	case c.inline != "" && sockets().MatchString(c.inline):
 		return c.name + " socket", true
 	}
 	return "", false

@@ -108,8 +108,8 @@ func hiddenRules() []Rule {
 }
 
 func decodeRunRule(c *command) (string, bool) {
-	if runsInput(c) || shells[c.name] && c.has("-c") || c.inline != "" && decodeCode.MatchString(c.inline) && execCode.MatchString(c.inline) {
-		if c.inline != "" && decodeCode.MatchString(c.inline) {
+	if runsInput(c) || shells[c.name] && c.has("-c") || c.inline != "" && decodeCode().MatchString(c.inline) && execCode().MatchString(c.inline) {
+		if c.inline != "" && decodeCode().MatchString(c.inline) {
 			return c.name + " inline", true
 		}
 		for _, f := range c.feeds {
@@ -129,11 +129,11 @@ func decodeRunRule(c *command) (string, bool) {
 	return "", false
 }
 
-var execCode = regexp.MustCompile(`\bexec\b|\beval\b|\bsystem\b|subprocess|popen|child_process|spawn|Function\(|instance_eval`)
+var execCode = lazily(`\bexec\b|\beval\b|\bsystem\b|subprocess|popen|child_process|spawn|Function\(|instance_eval`)
 
 // plainEscapes: printf and echo with escapes of colours and line ends only.
 func plainEscapes(c *command) bool {
-	return !encodedEscapes.MatchString(strings.Join(c.words, " "))
+	return !encodedEscapes().MatchString(strings.Join(c.words, " "))
 }
 
 var shadowed = func() map[string]bool {

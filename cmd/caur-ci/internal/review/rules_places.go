@@ -160,7 +160,7 @@ func destroys(c *command) (string, bool) {
 	return "", false
 }
 
-var secretPlaces = regexp.MustCompile(`(?:^|[/~$ "'={}])(?:\.ssh(?:/|$)|\.gnupg(?:/|$)|\.aws/|\.kube/|\.docker/config|\.netrc\b|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\.config/(?:gh/|google-chrome|chromium|BraveSoftware|discord|gcloud|rclone)|\.mozilla(?:/|$)|\.thunderbird|\.password-store|\.local/share/(?:keyrings|kwalletd)|\.electrum|\.bitcoin|\.ethereum|\.config/solana|\.(?:bash|zsh)_history|id_rsa\b|id_ed25519\b|wallet\.dat)|^/etc/(?:shadow|gshadow)\b|/proc/(?:\d+|self|\*|\$[A-Za-z]+)/(?:environ|mem)\b|/var/run/docker\.sock|/run/docker\.sock|^/root/\.|Login Data$|cookies\.sqlite|logins\.json|key4\.db`)
+var secretPlaces = lazily(`(?:^|[/~$ "'={}])(?:\.ssh(?:/|$)|\.gnupg(?:/|$)|\.aws/|\.kube/|\.docker/config|\.netrc\b|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\.config/(?:gh/|google-chrome|chromium|BraveSoftware|discord|gcloud|rclone)|\.mozilla(?:/|$)|\.thunderbird|\.password-store|\.local/share/(?:keyrings|kwalletd)|\.electrum|\.bitcoin|\.ethereum|\.config/solana|\.(?:bash|zsh)_history|id_rsa\b|id_ed25519\b|wallet\.dat)|^/etc/(?:shadow|gshadow)\b|/proc/(?:\d+|self|\*|\$[A-Za-z]+)/(?:environ|mem)\b|/var/run/docker\.sock|/run/docker\.sock|^/root/\.|Login Data$|cookies\.sqlite|logins\.json|key4\.db`)
 
 // mayBeSecret spares most words the expression.
 func mayBeSecret(w string) bool {
@@ -178,19 +178,19 @@ func mayBeSecret(w string) bool {
 var secretParts = strings.Fields(`.ssh .gnupg .aws .kube .docker .netrc .npmrc .pypirc .git-cred .config/ .mozilla .thunderbird .password .local/share .electrum .bitcoin .ethereum _history id_rsa id_ed wallet.dat
 	shadow /proc/ docker.sock /root/. Data cookies.sqlite logins.json key4.db`)
 
-var secretNames = regexp.MustCompile(`^\$?(?:ACCESS_TOKEN|AUR_KEY|GITHUB_TOKEN|GH_TOKEN|GITLAB_TOKEN|CI_JOB_TOKEN|REDIS_PASSWORD|AWS_SECRET_ACCESS_KEY|NPM_TOKEN|SSH_AUTH_SOCK|GPG_AGENT_INFO)$`)
+var secretNames = lazily(`^\$?(?:ACCESS_TOKEN|AUR_KEY|GITHUB_TOKEN|GH_TOKEN|GITLAB_TOKEN|CI_JOB_TOKEN|REDIS_PASSWORD|AWS_SECRET_ACCESS_KEY|NPM_TOKEN|SSH_AUTH_SOCK|GPG_AGENT_INFO)$`)
 
 func credentials(c *command) (string, bool) {
 	for _, w := range c.all() {
 		if mayBeSecret(w) {
-			if m := secretPlaces.FindString(w); m != "" && !ownPlace(w) {
+			if m := secretPlaces().FindString(w); m != "" && !ownPlace(w) {
 				return m, true
 			}
 		}
 	}
 	if c.in("printenv", "env", "export", "declare", "echo", "printf") {
 		for _, w := range c.words {
-			if secretNames.MatchString(w) {
+			if secretNames().MatchString(w) {
 				return w, true
 			}
 		}

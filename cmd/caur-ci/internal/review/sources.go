@@ -114,7 +114,7 @@ func (p *places) sameButVersion(a, b source) bool {
 	if strings.Contains(y, "/../") && !strings.Contains(x, "/../") {
 		return false
 	}
-	hashes := func(s string) string { return longHash.ReplaceAllString(s, "\x02") }
+	hashes := func(s string) string { return longHash().ReplaceAllString(s, "\x02") }
 	return p.same(hashes(x), hashes(y)) && (p.same(a.name, b.name) || letters(a.name) == letters(b.name)) && p.samePin(a.pin, b.pin)
 }
 
@@ -125,7 +125,7 @@ func (p *places) samePin(before, after string) bool {
 	if k1 != k2 {
 		return false
 	}
-	if k1 == "commit" && hashForm.MatchString(v1) && hashForm.MatchString(v2) && len(v2) >= len(v1) {
+	if k1 == "commit" && hashForm().MatchString(v1) && hashForm().MatchString(v2) && len(v2) >= len(v1) {
 		return true
 	}
 	return k1 != "branch" && p.same(v1, v2)
@@ -239,7 +239,7 @@ func (j *judging) movedSource(file string, o, n source) {
 		k1, _, _ := strings.Cut(o.pin, "=")
 		k2, _, _ := strings.Cut(n.pin, "=")
 		strength := map[string]int{"commit": 3, "tag": 2, "revision": 3}
-		if strength[k2] < strength[k1] || strength[k1] > 0 && k1 == k2 && k1 == "commit" && !hashForm.MatchString(strings.TrimPrefix(n.pin, "commit=")) {
+		if strength[k2] < strength[k1] || strength[k1] > 0 && k1 == k2 && k1 == "commit" && !hashForm().MatchString(strings.TrimPrefix(n.pin, "commit=")) {
 			j.find("source-unpinned", file, n.line, o.entry, n.entry, "")
 		} else {
 			j.find("source-path", file, n.line, o.entry, n.entry, "")

@@ -3,7 +3,6 @@ package review
 import (
 	"bytes"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -37,13 +36,13 @@ func kindOf(name string, f *pkgdir.File, scripts map[string]bool) fileKind {
 		return installScript
 	case !isText(f.Data):
 		return blob
-	case strings.HasSuffix(name, ".sh") || strings.HasSuffix(name, ".bash") || shellShebang.Match(f.Data[:min(len(f.Data), 100)]):
+	case strings.HasSuffix(name, ".sh") || strings.HasSuffix(name, ".bash") || shellShebang().Match(f.Data[:min(len(f.Data), 100)]):
 		return shellScript
 	}
 	return plainFile
 }
 
-var shellShebang = regexp.MustCompile(`^#! ?/\S*(?:bash|/sh|dash|zsh|ksh|env (?:-S )?(?:bash|sh|zsh))\b`)
+var shellShebang = lazily(`^#! ?/\S*(?:bash|/sh|dash|zsh|ksh|env (?:-S )?(?:bash|sh|zsh))\b`)
 
 func isText(b []byte) bool {
 	return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0
@@ -88,14 +87,14 @@ func namedScripts(out map[string]bool, data []byte) {
 			return
 		}
 		line, _, _ := bytes.Cut(rest[i:], []byte("\n"))
-		if m := installLine.FindSubmatch(line); m != nil {
+		if m := installLine().FindSubmatch(line); m != nil {
 			out[string(m[1])] = true
 		}
 		rest = rest[i+len("install"):]
 	}
 }
 
-var installLine = regexp.MustCompile(`^install ?= ?["']?([A-Za-z0-9@._+-]+)["']?\s*$`)
+var installLine = lazily(`^install ?= ?["']?([A-Za-z0-9@._+-]+)["']?\s*$`)
 
 // changedFile judges a file beside PKGBUILD and .SRCINFO.
 func (j *judging) changedFile(c pkgdir.Change) {
@@ -150,7 +149,7 @@ func (j *judging) changedWatch(c pkgdir.Change) bool {
 		return false
 	}
 	if !plainWatch(c.New.Data) {
-		if runsCommand.Match(c.New.Data) && (c.Old == nil || !runsCommand.Match(c.Old.Data)) {
+		if runsCommand().Match(c.New.Data) && (c.Old == nil || !runsCommand().Match(c.Old.Data)) {
 			j.find("update-command", c.Path, 0, "", string(c.New.Data), "")
 		}
 		return false
@@ -159,7 +158,7 @@ func (j *judging) changedWatch(c pkgdir.Change) bool {
 	return true
 }
 
-var runsCommand = regexp.MustCompile(`(?m)^\s*["']?(?:cmd["']?\s*=|source["']?\s*=\s*["']+(?:cmd|jq))|ext::|["']?cmd["']?\s*=`)
+var runsCommand = lazily(`(?m)^\s*["']?(?:cmd["']?\s*=|source["']?\s*=\s*["']+(?:cmd|jq))|ext::|["']?cmd["']?\s*=`)
 
 // plainWatch: tables with one known source each and nothing but plain values.
 func plainWatch(data []byte) bool {

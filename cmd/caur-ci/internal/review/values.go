@@ -1,7 +1,6 @@
 package review
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,13 +11,13 @@ import (
 )
 
 var (
-	pkgverForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~@^]*$`)
-	pkgrelForm  = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
-	epochForm   = regexp.MustCompile(`^[0-9]{1,9}$`)
-	hashForm    = regexp.MustCompile(`^[0-9a-fA-F]{7,128}$`)
-	tokenForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~:@-]*$`)
-	strictForm  = regexp.MustCompile(`^[vVr]?[0-9]+(\.[0-9]+)+([._+~-]?[A-Za-z0-9]+)*$|^[0-9]{5,}$`)
-	versionHint = regexp.MustCompile(`(?i)(ver|version|commit|rev|revision|tag|sha[0-9]*|hash|build|release|date|snapshot|timestamp|patch|patchlevel|major|minor|micro|rc|beta|pre|rel|count|sum|cksum|vername)[0-9a-z]?$`)
+	pkgverForm  = lazily(`^[A-Za-z0-9][A-Za-z0-9._+~@^]*$`)
+	pkgrelForm  = lazily(`^[0-9]+(\.[0-9]+)*$`)
+	epochForm   = lazily(`^[0-9]{1,9}$`)
+	hashForm    = lazily(`^[0-9a-fA-F]{7,128}$`)
+	tokenForm   = lazily(`^[A-Za-z0-9][A-Za-z0-9._+~:@-]*$`)
+	strictForm  = lazily(`^[vVr]?[0-9]+(\.[0-9]+)+([._+~-]?[A-Za-z0-9]+)*$|^[0-9]{5,}$`)
+	versionHint = lazily(`(?i)(ver|version|commit|rev|revision|tag|sha[0-9]*|hash|build|release|date|snapshot|timestamp|patch|patchlevel|major|minor|micro|rc|beta|pre|rel|count|sum|cksum|vername)[0-9a-z]?$`)
 )
 
 // keys that makepkg gives a meaning to and that hold neither versions nor sources (PKGBUILD(5)).

@@ -15,7 +15,7 @@ import (
 // changedVersion judges pkgver, pkgrel and epoch.
 func (j *judging) changedVersion(file string, was, n unit, o, e pkgbuild.Element) {
 	before, after := first(o.Values), first(e.Values)
-	form := map[string]*regexp.Regexp{"pkgver": pkgverForm, "pkgrel": pkgrelForm, "epoch": epochForm}[n.name]
+	form := map[string]func() *regexp.Regexp{"pkgver": pkgverForm, "pkgrel": pkgrelForm, "epoch": epochForm}[n.name]
 	switch {
 	case !e.Literal && o.Literal:
 		j.find("version-expansion", file, e.Line, o.Raw, e.Raw, n.name)
@@ -23,7 +23,7 @@ func (j *judging) changedVersion(file string, was, n unit, o, e pkgbuild.Element
 		if !j.substitution(file, n) {
 			j.find("version-form", file, e.Line, o.Raw, e.Raw, n.name)
 		}
-	case !form.MatchString(after) || len(after) > 200 || !strings.ContainsAny(after, "0123456789"):
+	case !form().MatchString(after) || len(after) > 200 || !strings.ContainsAny(after, "0123456789"):
 		j.find("version-form", file, e.Line, o.Raw, e.Raw, n.name)
 	case n.name == "epoch":
 		j.changedEpoch(file, e.Line, before, after)
@@ -77,7 +77,7 @@ func (j *judging) changedEpoch(file string, line int, before, after string) {
 
 func (j *judging) addedEpoch(file string, n unit) bool {
 	list := j.elementsOf(j.newer, n)
-	if n.assign.Array != nil || n.assign.Append || len(list) != 1 || !list[0].Literal || !epochForm.MatchString(first(list[0].Values)) {
+	if n.assign.Array != nil || n.assign.Append || len(list) != 1 || !list[0].Literal || !epochForm().MatchString(first(list[0].Values)) {
 		j.find("version-expansion", file, n.line, "", n.text, "epoch")
 		return true
 	}
@@ -89,7 +89,7 @@ func (j *judging) addedEpoch(file string, n unit) bool {
 func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 	before, after := first(o.Values), first(e.Values)
 	_, known := ruleOf[keyOf(n.name)]
-	if known || !strings.HasPrefix(n.name, "_") && (!versionHint.MatchString(n.name) || strings.ToLower(n.name) != n.name) || !o.Literal || !pinned(n.name, before) {
+	if known || !strings.HasPrefix(n.name, "_") && (!versionHint().MatchString(n.name) || strings.ToLower(n.name) != n.name) || !o.Literal || !pinned(n.name, before) {
 		return false
 	}
 	switch {
@@ -97,7 +97,7 @@ func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 		j.find("layout", file, e.Line, o.Raw, e.Raw, n.name)
 	case !e.Literal:
 		j.find("version-expansion", file, e.Line, o.Raw, e.Raw, n.name)
-	case hashForm.MatchString(before) && len(before) >= 12 && (!hashForm.MatchString(after) || len(after) < len(before)):
+	case hashForm().MatchString(before) && len(before) >= 12 && (!hashForm().MatchString(after) || len(after) < len(before)):
 		j.find("pin-lost", file, e.Line, before, after, n.name)
 	case !versionLike(n.name, before, after):
 		return false
@@ -110,22 +110,22 @@ func (j *judging) changedPin(file string, n unit, o, e pkgbuild.Element) bool {
 // pinned says whether a literal is a version or a hash at all.
 func pinned(name, value string) bool {
 	parts := versionParts(value)
-	numbered := slices.ContainsFunc(parts, func(p string) bool { return numberedPart.MatchString(p) || isHash(p) })
-	return strictForm.MatchString(value) || isHash(value) || tokenForm.MatchString(value) && strings.ContainsAny(value, "0123456789") && (numbered && len(parts) >= 3 || hinted(name))
+	numbered := slices.ContainsFunc(parts, func(p string) bool { return numberedPart().MatchString(p) || isHash(p) })
+	return strictForm().MatchString(value) || isHash(value) || tokenForm().MatchString(value) && strings.ContainsAny(value, "0123456789") && (numbered && len(parts) >= 3 || hinted(name))
 }
 
 // hinted: the name says that it is a version or a commit.
 func hinted(name string) bool {
-	return slices.ContainsFunc(strings.Split(name, "_"), versionHint.MatchString)
+	return slices.ContainsFunc(strings.Split(name, "_"), versionHint().MatchString)
 }
 
 // versionLike says whether after is a version or a hash of the kind that before is: of a strict form, or part for part the
 // same but for numbers and hashes. Switches such as _lto=0 are none.
 func versionLike(name, before, after string) bool {
 	switch {
-	case len(after) > 200 || !tokenForm.MatchString(after) || !strings.ContainsAny(after, "0123456789"):
+	case len(after) > 200 || !tokenForm().MatchString(after) || !strings.ContainsAny(after, "0123456789"):
 		return false
-	case strictForm.MatchString(after) && strictForm.MatchString(before), isHash(after) && isHash(before):
+	case strictForm().MatchString(after) && strictForm().MatchString(before), isHash(after) && isHash(before):
 		return true
 	}
 	hint := hinted(name)
@@ -153,17 +153,17 @@ func versionParts(s string) []string {
 // isHash: a commit, whole or shortened, also as git describe writes it (g0ac8be2b).
 func isHash(s string) bool {
 	s = strings.TrimPrefix(s, "g")
-	return hashForm.MatchString(s) && (len(s) >= 12 || strings.ContainsAny(s, "0123456789") && strings.ContainsAny(s, "abcdef"))
+	return hashForm().MatchString(s) && (len(s) >= 12 || strings.ContainsAny(s, "0123456789") && strings.ContainsAny(s, "abcdef"))
 }
 
-var numberedPart = regexp.MustCompile(`^(|v|r|rc|a|b|alpha|beta|pre|p|pl|patch|rev|build|dev|post|sp|u|update|hotfix|ga|m|n|git|svn)[0-9]+([a-z]?)$`)
+var numberedPart = lazily(`^(|v|r|rc|a|b|alpha|beta|pre|p|pl|patch|rev|build|dev|post|sp|u|update|hotfix|ga|m|n|git|svn)[0-9]+([a-z]?)$`)
 
 // sameKindOfPart: numbers with the same word before them (rc1, rc2), or hashes.
 func sameKindOfPart(a, b string) bool {
 	if isHash(a) && isHash(b) && len(a) == len(b) {
 		return true
 	}
-	x, y := numberedPart.FindStringSubmatch(a), numberedPart.FindStringSubmatch(b)
+	x, y := numberedPart().FindStringSubmatch(a), numberedPart().FindStringSubmatch(b)
 	return x != nil && y != nil && x[1] == y[1]
 }
 
@@ -184,7 +184,7 @@ func letters(s string) string {
 func (j *judging) changedDefault(file string, o, n unit) {
 	before, after := literalOf(o.value), literalOf(n.value)
 	_, known := ruleOf[keyOf(n.name)]
-	if known || n.value == nil || before == "" || !pinned(n.name, before) || !versionLike(n.name, before, after) || hashForm.MatchString(before) && len(before) >= 12 && len(after) < len(before) {
+	if known || n.value == nil || before == "" || !pinned(n.name, before) || !versionLike(n.name, before, after) || hashForm().MatchString(before) && len(before) >= 12 && len(after) < len(before) {
 		j.find("top-level", file, n.line, o.text, n.text, n.name)
 		return
 	}
