@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caur-build/caur/internal/testenv"
 	"github.com/caur-build/caur/pkg/interfere"
 )
 
@@ -89,41 +90,44 @@ func TestBumpWithoutVercmpStillMatchesTheSameText(t *testing.T) {
 
 // makepkg writes the outcome of pkgver() into the file, sets pkgrel to 1 and sources it again.
 func TestBumpWorksWithADynamicPkgver(t *testing.T) {
-	if _, err := exec.LookPath("makepkg"); err != nil {
-		t.Fatal("makepkg is missing: run make test, which installs it")
+	testenv.Need(t, "makepkg", "setpriv")
+	library := testenv.MakepkgLibrary(t)
+	for _, c := range []struct{ name, bump, want string }{
+		{"a version and a number", "2.r7-1/5", "1.5"},
+		{"a version alone", "2.r7-1", "1.1"},
+		{"a version without pkgrel", "2.r7/3", "1.3"},
+		{"the older form", "3", "1.3"},
+		{"the version that was there before", "1-4/5", "1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := pkgDir(t, map[string]string{
+				"PKGBUILD":   "pkgname=a\npkgver=1\npkgrel=4\narch=(any)\npkgver() { echo 2.r7; }\npackage() { mkdir \"$pkgdir/x\"; }\n",
+				".CI/config": "CI_PACKAGE_BUMP=" + c.bump + "\n",
+			})
+			if _, err := interfere.Apply(t.Context(), interfere.Options{Dir: dir}); err != nil {
+				t.Fatal(err)
+			}
+			makepkg(t, dir, library)
+			built, err := filepath.Glob(filepath.Join(dir, "*.pkg.tar"))
+			if want := "a-2.r7-" + c.want + "-any.pkg.tar"; err != nil || len(built) != 1 || filepath.Base(built[0]) != want {
+				t.Errorf("built %v, want %s", built, want)
+			}
+		})
 	}
-	dir := pkgDir(t, map[string]string{
-		"PKGBUILD": `pkgname=a
-pkgver=1
-pkgrel=4
-arch=(any)
-pkgver() { echo 2.r7; }
-package() { mkdir "$pkgdir/x"; }
-`,
-		".CI/config": "CI_PACKAGE_BUMP=2.r7-1/5\n",
-	})
-	if _, err := interfere.Apply(t.Context(), interfere.Options{Dir: dir}); err != nil {
-		t.Fatal(err)
+}
+
+// makepkg builds the package in dir, as a user without rights.
+func makepkg(t *testing.T, dir, library string) {
+	t.Helper()
+	name, args := "makepkg", []string{"-d", "--nocheck", "--noconfirm"}
+	if os.Geteuid() == 0 {
+		name, args = "setpriv", append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", "makepkg"}, args...)
+		own(t, dir)
 	}
-	run := func(args ...string) string {
-		name, env := "makepkg", append(os.Environ(), "PKGEXT=.pkg.tar", "PKGDEST="+dir, "BUILDDIR=/tmp", "HOME="+dir)
-		if os.Geteuid() == 0 {
-			name, args = "setpriv", append([]string{"--reuid=65534", "--regid=65534", "--clear-groups", "makepkg"}, args...)
-			own(t, dir)
-			env = append(env, "BUILDDIR="+dir)
-		}
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir, cmd.Env = dir, env
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
-		}
-		return string(out)
-	}
-	run("-d", "--nocheck", "--noconfirm")
-	if _, err := os.Stat(filepath.Join(dir, "a-2.r7-1.5-any.pkg.tar")); err != nil {
-		built, _ := filepath.Glob(filepath.Join(dir, "*.pkg.tar*"))
-		t.Errorf("built %v, want pkgrel 1.5", built)
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PKGEXT=.pkg.tar", "PKGDEST="+dir, "BUILDDIR="+dir, "HOME="+dir, "LIBRARY="+library)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("makepkg: %v\n%s", err, out)
 	}
 }
 
