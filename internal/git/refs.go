@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/caur-build/caur/internal/redirects"
 )
 
 // HeadQuery asks for the newest commit of a branch.
@@ -77,7 +79,7 @@ func NewHeads(o HeadsOptions) *Heads {
 		o: o, hosts: map[string]*host{},
 		total: semaphore.NewWeighted(int64(o.Total)), programs: semaphore.NewWeighted(int64(o.Programs)),
 	}
-	h.client = &http.Client{Transport: h.transport(), CheckRedirect: checkRedirect}
+	h.client = &http.Client{Transport: h.transport(), CheckRedirect: redirects.AtMost(maxRedirects)}
 	if o.HTTP != nil {
 		h.client.Transport = o.HTTP.Transport
 	}

@@ -242,9 +242,9 @@ func TestLookupFollowsOnlySafeRedirects(t *testing.T) {
 	})
 	for to, want := range map[string]string{
 		plain.URL + "/one.git/info/refs?service=git-upload-pack": "from https to http, which is not followed",
-		"file:///etc/passwd":             "redirected to file, which is not followed",
-		secure.URL + "/old.git/info/x":   "more than 5 redirects",
-		"ssh://git@example.org/info/git": "redirected to ssh, which is not followed",
+		"file:///etc/passwd":             "redirected to a file address, which is not followed",
+		secure.URL + "/old.git/info/x":   "redirected more than 5 times",
+		"ssh://git@example.org/info/git": "redirected to a ssh address, which is not followed",
 	} {
 		t.Run(want, func(t *testing.T) {
 			secure, client := testenv.NewGitHTTPS(t, dir)

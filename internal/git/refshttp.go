@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/caur-build/caur/internal/redirects"
 )
 
 const (
@@ -345,7 +347,7 @@ func retryAfter(resp *http.Response) time.Duration {
 // transferred explains an error of a connection. Errors of net/http hold the whole address: they are taken apart.
 func transferred(ctx context.Context, err error) error {
 	var refused *refusal
-	var wrong *redirectError
+	var wrong *redirects.Error
 	var late *lateError
 	switch {
 	case err == nil:
@@ -367,21 +369,4 @@ func transferred(ctx context.Context, err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
-}
-
-type redirectError struct{ text string }
-
-func (e *redirectError) Error() string { return e.text }
-
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	from, to := via[len(via)-1].URL.Scheme, req.URL.Scheme
-	switch {
-	case len(via) > maxRedirects:
-		return &redirectError{fmt.Sprintf("more than %d redirects", maxRedirects)}
-	case to != "http" && to != "https":
-		return &redirectError{fmt.Sprintf("redirected to %s, which is not followed", to)}
-	case from == "https" && to == "http":
-		return &redirectError{"redirected from https to http, which is not followed"}
-	}
-	return nil
 }

@@ -194,7 +194,7 @@ func (b *fieldBuilder) double(quoted *syntax.DblQuoted) error {
 func (b *fieldBuilder) quotedPart(part syntax.WordPart) error {
 	switch part := part.(type) {
 	case *syntax.Lit:
-		b.write(unescapeDouble(part.Value), true)
+		b.write(Unescape(part.Value), true)
 	case *syntax.ParamExp:
 		return b.param(part, true)
 	case *syntax.ArithmExp:

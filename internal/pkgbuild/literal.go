@@ -74,7 +74,7 @@ func literal(word *syntax.Word) (string, bool) {
 				if !ok {
 					return "", false
 				}
-				out.WriteString(unescapeDouble(lit.Value))
+				out.WriteString(Unescape(lit.Value))
 			}
 		default:
 			return "", false
@@ -83,8 +83,8 @@ func literal(word *syntax.Word) (string, bool) {
 	return out.String(), true
 }
 
-// unescapeDouble removes the backslashes that mean something between double quotes.
-func unescapeDouble(s string) string {
+// Unescape removes the backslashes that mean something between double quotes (bash(1), "Double Quotes").
+func Unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/caur-build/caur/internal/redirects"
 )
 
 const (
@@ -28,7 +30,7 @@ type web struct {
 }
 
 func newWeb(o Options) (*web, error) {
-	w := &web{client: &http.Client{CheckRedirect: checkRedirect}, retry: o.Retry}
+	w := &web{client: &http.Client{CheckRedirect: redirects.AtMost(maxRedirects)}, retry: o.Retry}
 	if o.HTTP != nil {
 		w.client.Transport = o.HTTP.Transport
 		return w, nil
@@ -130,7 +132,7 @@ func (w *web) do(req *http.Request) (*http.Response, error) {
 
 // failed takes an error of net/http apart, which holds the whole address.
 func (w *web) failed(ctx context.Context, where string, err error) error {
-	var wrong *redirectError
+	var wrong *redirects.Error
 	if errors.As(err, &wrong) {
 		return fmt.Errorf("%s %w", where, wrong)
 	}
@@ -157,23 +159,6 @@ func retryAfter(resp *http.Response) time.Duration {
 		return max(0, at.Sub(now)) // both by the server's clock
 	}
 	return 0
-}
-
-type redirectError struct{ text string }
-
-func (e *redirectError) Error() string { return e.text }
-
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	from, to := via[len(via)-1].URL.Scheme, req.URL.Scheme
-	switch {
-	case len(via) > maxRedirects:
-		return &redirectError{fmt.Sprintf("is redirected more than %d times", maxRedirects)}
-	case to != "http" && to != "https":
-		return &redirectError{fmt.Sprintf("is redirected to a %s address, which is not followed", to)}
-	case from == "https" && to == "http":
-		return &redirectError{"is redirected from https to http, which is not followed"}
-	}
-	return nil
 }
 
 var secretPart = regexp.MustCompile(`//[^/@\s"]*@|[?#][^\s"]*`)

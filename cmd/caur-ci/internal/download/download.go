@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/caur-build/caur/internal/redirects"
 )
 
 // Defaults of a Request and bounds of waiting.
@@ -70,7 +72,7 @@ func New(o Options) *Client {
 	if c.agent == "" {
 		c.agent = "caur-ci"
 	}
-	c.http = &http.Client{Transport: o.Transport, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: o.Transport, CheckRedirect: redirects.AtMost(maxRedirects)}
 	return c
 }
 
@@ -283,7 +285,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 func failed(ctx context.Context, where string, err error) error {
-	var odd *redirectError
+	var odd *redirects.Error
 	switch {
 	case errors.As(err, &odd):
 		return fmt.Errorf("%s: %w", where, odd)
@@ -308,27 +310,6 @@ func (c *Client) retryAfter(h http.Header) time.Duration {
 		}
 	}
 	return 0
-}
-
-type redirectError struct{ text string }
-
-func (e *redirectError) Error() string { return e.text }
-
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	from := via[len(via)-1].URL
-	switch {
-	case len(via) >= maxRedirects:
-		return &redirectError{fmt.Sprintf("more than %d redirects", maxRedirects)}
-	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
-		return &redirectError{fmt.Sprintf("is redirected to a %s address, which is not followed", req.URL.Scheme)}
-	case from.Scheme == "https" && req.URL.Scheme == "http":
-		return &redirectError{"is redirected from https to http, which is not followed"}
-	}
-	if req.URL.Host != via[0].URL.Host {
-		req.Header.Del("Authorization")
-		req.Header.Del("Private-Token")
-	}
-	return nil
 }
 
 // check refuses what is no address of an HTTP server, and gives it without what may be secret.

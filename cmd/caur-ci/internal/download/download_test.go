@@ -171,8 +171,8 @@ func TestRedirectsStayWhereTheyMayGo(t *testing.T) {
 }
 
 func TestARedirectInACircleEnds(t *testing.T) {
-	web, _ := client(t, map[string][]testenv.Page{"GET " + address: {{Status: 302, Header: http.Header{"Location": {address}}, Times: 10}}})
-	if _, err := web.Get(t.Context(), download.Request{URL: address}); err == nil || !strings.Contains(err.Error(), "more than 10 redirects") {
+	web, _ := client(t, map[string][]testenv.Page{"GET " + address: {{Status: 302, Header: http.Header{"Location": {address}}, Times: 11}}})
+	if _, err := web.Get(t.Context(), download.Request{URL: address}); err == nil || !strings.Contains(err.Error(), "redirected more than 10 times") {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/caur-build/caur/internal/pkgbuild"
 )
 
 // form writes syntax in a form for comparing: two pieces with the same form run the same commands. Layout, comments and
@@ -190,7 +192,7 @@ func quotedPieces(w *syntax.Word) ([]piece, bool) {
 			}
 			for _, inner := range part.Parts {
 				if lit, ok := inner.(*syntax.Lit); ok {
-					out = append(out, piece{text: unescapeDouble(lit.Value)})
+					out = append(out, piece{text: pkgbuild.Unescape(lit.Value)})
 				} else {
 					out = append(out, piece{part: inner, quoted: true})
 				}
@@ -222,25 +224,4 @@ func plain(s string) (string, bool) {
 		}
 	}
 	return out.String(), true
-}
-
-// unescapeDouble removes the backslashes that mean something between double quotes (bash(1), "Double Quotes").
-func unescapeDouble(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var out strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
-			switch s[i+1] {
-			case '$', '`', '"', '\\':
-				i++
-			case '\n':
-				i++
-				continue
-			}
-		}
-		out.WriteByte(s[i])
-	}
-	return out.String()
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/caur-build/caur/internal/pkgbuild"
 )
 
 // unknown stands in a resolved word for what cannot be known without running the code.
@@ -179,7 +181,7 @@ func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
 	switch part := part.(type) {
 	case *syntax.Lit:
 		if quoted {
-			b.add(unescapeDouble(part.Value))
+			b.add(pkgbuild.Unescape(part.Value))
 		} else if text := unescape(part.Value); text != "" {
 			b.add(text)
 		}
