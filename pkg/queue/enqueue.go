@@ -19,8 +19,7 @@ const pieceSize = 256 << 10
 //
 // Round trips: two, whatever the size. Redis is busy for about 40 µs a job in the second.
 //
-// The order of offer among ready jobs is decided here: longest critical path over this batch, by the durations of past builds (1 s where
-// unknown), then oldest. Jobs of earlier batches neither lengthen a path nor have theirs lengthened by this batch.
+// How long a chain of builds waits on each job is decided here, over this batch, by the durations of past builds (1 s where unknown); see Claim for the order. Jobs of earlier batches neither lengthen a path nor have theirs lengthened by this batch.
 //
 // Faults of the batch are reported together and nothing is enqueued. Other errors: *[ProtocolError], or Redis'. After an error of the connection
 // the batch may have been accepted: call again with the same id.
@@ -42,7 +41,10 @@ func (q *Queue) Enqueue(ctx context.Context, b Batch) (Enqueued, error) {
 	if err != nil {
 		return Enqueued{}, fmt.Errorf("enqueue %d jobs: %w", len(jobs), err)
 	}
-	args := []any{b.ID, paths, "", "", "", "here"}
+	args := []any{b.ID, paths, "", "", "", "", "here"}
+	if b.Missing {
+		args[5] = "missing"
+	}
 	if c := b.Cleanup; c != nil {
 		text, err := json.Marshal(c)
 		if err != nil {
@@ -51,7 +53,7 @@ func (q *Queue) Enqueue(ctx context.Context, b Batch) (Enqueued, error) {
 		args[2], args[3], args[4] = string(text), cleanupTask(b.ID), c.TargetRepo
 	}
 	if staged != nil {
-		args[5], pieces = "stage", staged
+		args[6], pieces = "stage", staged
 	}
 	for _, p := range pieces {
 		args = append(args, p)
@@ -121,8 +123,10 @@ func (q *Queue) prepare(ctx context.Context, jobs []*Job, pieces []string) (path
 		seconds[jobs[i]] = max(1, num(v))
 	}
 	var text strings.Builder
-	for _, path := range criticalPaths(jobs, func(j *Job) int64 { return seconds[j] }) {
+	for i, path := range criticalPaths(jobs, func(j *Job) int64 { return seconds[j] }) {
 		text.WriteString(strconv.FormatInt(path, 10))
+		text.WriteByte(':')
+		text.WriteString(strconv.FormatInt(seconds[jobs[i]], 10))
 		text.WriteByte(' ')
 	}
 	return text.String(), staged, nil
@@ -133,12 +137,13 @@ func readEnqueued(reply any) (Enqueued, error) {
 		Added        []string `json:"added"`
 		Replaced     []string `json:"replaced"`
 		CanceledRuns []string `json:"canceled_runs"`
+		LeftOut      []string `json:"left_out"`
 		CleanupID    string   `json:"cleanup_id"`
 	}
 	l := list(reply)
 	if err := json.Unmarshal([]byte(str(at(l, 0))), &answer); err != nil {
 		return Enqueued{}, fmt.Errorf("enqueue: read the answer: %w", err)
 	}
-	return Enqueued{Added: answer.Added, Replaced: answer.Replaced, CanceledRuns: answer.CanceledRuns,
+	return Enqueued{Added: answer.Added, Replaced: answer.Replaced, CanceledRuns: answer.CanceledRuns, LeftOut: answer.LeftOut,
 		CleanupID: answer.CleanupID, Duplicate: num(at(l, 1)) == 1}, nil
 }

@@ -90,7 +90,8 @@ func (r *eventReader) drain() (done bool, err error) {
 func readEvent(m redis.XMessage) Event {
 	field := func(name string) string { return str(m.Values[name]) }
 	e := Event{ID: m.ID, Kind: EventKind(field("k")), JobID: field("id"), Message: field("m"), Builder: field("b"),
-		Status: Status(num(m.Values["s"])), Time: eventTime(m.ID)}
+		Status: Status(num(m.Values["s"])), Time: eventTime(m.ID), Duration: time.Duration(num(m.Values["d"])) * time.Millisecond,
+		Failure: readFailure(field("f"))}
 	if repo := field("tr"); repo != "" {
 		e.Cleanup = &Cleanup{TargetRepo: repo, Arch: field("ar"), Commit: field("c")}
 		return e

@@ -50,7 +50,7 @@ func TestEveryMessageMayComeTwice(t *testing.T) {
 		cancel := x.cancel
 		rt.Repeat(map[string]func(*rapid.T){
 			"enqueue": x.enqueue, "claim": x.claim, "claim 2": x.claim, "use lease": x.useLease,
-			"take": x.take, "use turn": x.useTurn, "cancel": cancel, "reap": reap, "": x.compare,
+			"take": x.take, "use turn": x.useTurn, "cancel": cancel, "reap": reap, "adjust": x.adjust, "": x.compare,
 		})
 	})
 }
@@ -78,7 +78,7 @@ func TestAJobMayLackAllLists(t *testing.T) {
 	}
 	// As another program might have written it.
 	text := `{"pkgbase":"foo","target_repo":"r","arch":"x86_64","build_class":"1","pkgnames":null,"provides":"x","dependencies":null}`
-	_, err := q.run(t.Context(), "enqueue", "enqueue", "b1", "1", "", "", "", "here", text+"\n")
+	_, err := q.run(t.Context(), "enqueue", "enqueue", "b1", "1:1", "", "", "", "", "here", text+"\n")
 	must(t, err)
 	must(t, q.Cancel(t.Context(), "r/x86_64/foo"))
 	if left := leftovers(t, q); len(left) > 0 {
@@ -89,11 +89,11 @@ func TestAJobMayLackAllLists(t *testing.T) {
 func TestAPieceThatIsGoneStopsTheBatch(t *testing.T) {
 	q := newQueue(t)
 	enqueue(t, q, job("a"))
-	_, err := q.run(t.Context(), "enqueue", "enqueue", "b1", "1 1", "", "", "", "stage", q.keys.stage("x", 0))
+	_, err := q.run(t.Context(), "enqueue", "enqueue", "b1", "1:1 1:1", "", "", "", "", "stage", q.keys.stage("x", 0))
 	if err == nil || !strings.Contains(err.Error(), "CAURSTAGE") {
 		t.Fatalf("error %v", err)
 	}
-	_, err = q.run(t.Context(), "enqueue", "enqueue", "b1", "1 1", "", "", "", "here", "{\"pkgbase\":\"x\"}\n")
+	_, err = q.run(t.Context(), "enqueue", "enqueue", "b1", "1:1 1:1", "", "", "", "", "here", "{\"pkgbase\":\"x\"}\n")
 	if err == nil || !strings.Contains(err.Error(), "CAURSTAGE") {
 		t.Fatalf("error %v", err)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Protocol is the version of the queue's layout in Redis. Two programs share a queue only if theirs is the same.
-const Protocol = 1
+const Protocol = 2
 
 // Status says how a job or a clean-up ended. The numbers are those of today's installations (executor.md section 1).
 type Status int
@@ -49,6 +49,8 @@ type Job struct {
 	Commit       string   `json:"commit,omitempty"`        // SHA:PIPELINE_ID, for statuses and links
 	SourceCommit string   `json:"source_commit,omitempty"` // what is built; empty means the head of the branch
 	ArchMirror   string   `json:"arch_mirror,omitempty"`   // URL with $repo and $arch
+	Priority     int      `json:"priority,omitempty"`      // 0 usual, more is sooner: each step is worth a week of waiting; at most 100 either way
+	NotBefore    int64    `json:"not_before,omitempty"`    // Unix ms by Redis' clock; 0 at once
 	Timestamp    int64    `json:"timestamp,omitempty"`     // Unix ms, set by Enqueue from Redis' clock, unique per pkgbase; names the log
 }
 
@@ -72,6 +74,7 @@ type Batch struct {
 	ID      string // accepted once in seven days; empty: a random one
 	Jobs    []Job  // each identity at most once
 	Cleanup *Cleanup
+	Missing bool // leave out jobs of which one of the same identity is alive, instead of replacing that
 }
 
 // Enqueued says what a batch did. The lists hold job ids; Replaced and CanceledRuns are part of Added.
@@ -79,6 +82,7 @@ type Enqueued struct {
 	Added        []string
 	Replaced     []string // waited before: the older job ended as canceled
 	CanceledRuns []string // ran or were being published: that run ended as canceled
+	LeftOut      []string // were alive, and the batch asked to leave them (Batch.Missing)
 	CleanupID    string   // task id of the clean-up, for [Queue.WaitTask]
 	Duplicate    bool     // the batch id was accepted before; the rest is what it did then
 }
@@ -98,6 +102,7 @@ type Lease struct {
 	Token   int64 // fencing token
 	Builder string
 	Attempt int       // 1 + leases of this job that ran out before
+	Retries int       // times that a builder asked for another try, see Retry
 	Expires time.Time // by Redis' clock, as of the claim; Renew moves it in Redis only
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 // Claim gives a builder the best job that it may take now, as a lease for ttl, and registers the builder as alive; nil, nil when there is nothing for it.
-// One round trip; its cost does not depend on how many jobs wait. Among jobs that are ready and of its classes and architectures: the longest
-// critical path first, then the oldest.
+// One round trip; its cost does not depend on how many jobs wait. Among the target repos with a job that is ready and of its classes and architectures, the one
+// that had the least build time by its weight (Advert.Weights) is served; there the longest critical path first, where a second of waiting counts
+// as a second of path and a step of priority as a week, then the oldest. A builder that is drained gets nothing.
 //
 // Errors: *[ProtocolError] when the builder's Protocol, or this program's, is not the queue's; or Redis'.
 func (q *Queue) Claim(ctx context.Context, b Builder, ttl time.Duration) (*Lease, error) {
@@ -43,13 +44,19 @@ func (q *Queue) Claim(ctx context.Context, b Builder, ttl time.Duration) (*Lease
 	l := list(reply)
 	if num(at(l, 0)) == 0 {
 		q.seenBuilders.Store(num(at(l, 1)))
+		q.nextDue.Store(-1)
+		if due := str(at(l, 2)); due != "" && num(at(l, 3)) == 0 {
+			q.nextDue.Store(int64(time.Duration(num(due)+1) * time.Millisecond))
+		}
 		return nil, nil
 	}
 	job, err := readJob(at(l, 1), at(l, 2))
 	if err != nil {
 		return nil, fmt.Errorf("claim a job: %w", err)
 	}
-	return &Lease{Job: job, Token: num(at(l, 3)), Builder: b.Name, Attempt: int(num(at(l, 4))), Expires: time.UnixMilli(num(at(l, 5)))}, nil
+	job.Priority, job.NotBefore = int(num(at(l, 7))), num(at(l, 8))
+	return &Lease{Job: job, Token: num(at(l, 3)), Builder: b.Name, Attempt: int(num(at(l, 4))), Expires: time.UnixMilli(num(at(l, 5))),
+		Retries: int(num(at(l, 6)))}, nil
 }
 
 type builderRecord struct {
@@ -132,8 +139,7 @@ func (q *Queue) Deliver(ctx context.Context, l *Lease, r Result) error {
 	if err != nil {
 		return fmt.Errorf("deliver %s: %w", l.Job.TaskID(), err)
 	}
-	seconds := int64(r.Duration.Round(time.Second) / time.Second)
-	_, err = q.run(ctx, "deliver "+l.Job.TaskID(), "deliver", append(l.proof(), text, seconds)...)
+	_, err = q.run(ctx, "deliver "+l.Job.TaskID(), "deliver", append(l.proof(), text, r.Duration.Milliseconds())...)
 	return err
 }
 
@@ -142,13 +148,25 @@ func (q *Queue) Finish(ctx context.Context, l *Lease, r Result) error {
 	if r.Status == Success || r.Status == CanceledRequeued || !r.Status.valid() {
 		return fmt.Errorf("finish %s: %s is no end for a job that is not published: use Deliver or Requeue", l.Job.TaskID(), r.Status)
 	}
-	_, err := q.run(ctx, "finish "+l.Job.TaskID(), "finish", append(l.proof(), int(r.Status), message(r.Message))...)
+	_, err := q.run(ctx, "finish "+l.Job.TaskID(), "finish", append(l.proof(), int(r.Status), message(r.Message), r.Failure.text(), r.Duration.Milliseconds())...)
 	return err
 }
 
 // Requeue gives the job back because the builder shuts down (state 6): it waits again, with its age and without counting the attempt.
 func (q *Queue) Requeue(ctx context.Context, l *Lease) error {
-	_, err := q.run(ctx, "requeue "+l.Job.TaskID(), "requeue", l.proof()...)
+	_, err := q.run(ctx, "requeue "+l.Job.TaskID(), "requeue", append(l.proof(), "the builder shuts down", "", "", "")...)
+	return err
+}
+
+// Retry gives the job back because its build failed in a way that another try may mend: it waits again, not before after from now by Redis' clock, and its dependants stay
+// blocked. Lease.Retries counts such tries; the failure is kept with the job (WaitingJob) and told in the event.
+func (q *Queue) Retry(ctx context.Context, l *Lease, r Result, after time.Duration) error {
+	why := message(r.Message)
+	if why == "" {
+		why = "the build failed and is tried again"
+	}
+	_, err := q.run(ctx, "retry "+l.Job.TaskID(), "requeue",
+		append(l.proof(), why, max(0, after).Milliseconds(), r.Failure.text(), r.Duration.Milliseconds())...)
 	return err
 }
 
@@ -188,12 +206,17 @@ func (q *Queue) Reap(ctx context.Context) ([]Reaped, error) {
 // Cancel ends a job that waits, runs or is being published, or a clean-up that nobody carries out yet. id: a job id (whichever job is alive) or a task id.
 // [ErrNotFound] when there is none. A builder or publisher at work learns it at its next renewal.
 func (q *Queue) Cancel(ctx context.Context, id string) error {
-	job, timestamp := id, ""
-	if i := strings.LastIndexByte(id, ':'); i >= 0 && !strings.HasPrefix(id, "cleanup:") {
-		job, timestamp = id[:i], id[i+1:]
-	}
+	job, timestamp := splitTask(id)
 	_, err := q.run(ctx, "cancel "+printableID(id), "cancel", uuid.NewString(), job, timestamp)
 	return err
+}
+
+// splitTask gives the job id of a task id, and its timestamp; the id of a clean-up stays whole.
+func splitTask(id string) (job, timestamp string) {
+	if i := strings.LastIndexByte(id, ':'); i >= 0 && !strings.HasPrefix(id, "cleanup:") {
+		return id[:i], id[i+1:]
+	}
+	return id, ""
 }
 
 // printableID makes an id from outside fit for an error message.

@@ -232,7 +232,7 @@ func TestTimestampsAreRedisTimeAndUniquePerPkgbase(t *testing.T) {
 	// Redis' clock goes back an hour: timestamps and tokens still grow.
 	ahead := time.Now().Add(time.Hour).UnixMilli()
 	must(t, q.rdb.HSet(t.Context(), q.keys.key("stamps"), "foo", ahead).Err())
-	must(t, q.rdb.HSet(t.Context(), q.keys.key("meta"), "token", ahead*1000).Err())
+	must(t, q.rdb.HSet(t.Context(), q.keys.key("count"), "token", ahead*1000).Err())
 	enqueue(t, q, job("foo"))
 	l := mustClaim(t, q, "foo")
 	if l.Job.TargetRepo != "other" {
@@ -395,11 +395,11 @@ func TestProtocolOfAnotherVersionIsRefusedByName(t *testing.T) {
 	q := newQueue(t)
 	enqueue(t, q, job("foo"))
 	newer := New(q.rdb)
-	newer.protocol = 2
+	newer.protocol = Protocol + 1
 	_, err := newer.Enqueue(t.Context(), Batch{Jobs: jobs("bar")})
 	wantErr(t, err, ErrProtocol)
 	var p *ProtocolError
-	if !errors.As(err, &p) || p.Queue != 1 || p.Ours != 2 || !strings.Contains(err.Error(), "newer") {
+	if !errors.As(err, &p) || p.Queue != Protocol || p.Ours != Protocol+1 || !strings.Contains(err.Error(), "newer") {
 		t.Fatalf("error %v", err)
 	}
 	_, err = newer.Claim(t.Context(), numericBuilder, time.Minute)

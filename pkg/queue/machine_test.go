@@ -1,13 +1,10 @@
 package queue
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +32,8 @@ func someJobs(t *rapid.T, most int) []Job {
 			Arch:         rapid.SampledFrom([]string{"x86_64", "x86_64", "x86_64", "aarch64", "any"}).Draw(t, "arch"),
 			Class:        rapid.SampledFrom([]string{"1", "1", "2", "h1"}).Draw(t, "class"),
 			Dependencies: rapid.SliceOfN(names, 0, 3).Draw(t, "deps"),
+			Priority:     rapid.SampledFrom([]int{0, 0, 0, 1, -1, 7}).Draw(t, "priority"),
+			NotBefore:    rapid.SampledFrom([]int64{0, 0, 0, 0, farOff}).Draw(t, "not before"),
 		}
 		if rapid.IntRange(0, 4).Draw(t, "provides") == 0 {
 			j.Provides = []string{names.Draw(t, "provided")}
@@ -45,6 +44,9 @@ func someJobs(t *rapid.T, most int) []Job {
 	}
 	return batch
 }
+
+// farOff is a time that comes only when the machine says so.
+const farOff = 1 << 45
 
 var modelBuilders = []Builder{
 	{Name: "h1", Class: "1"}, {Name: "h2", Class: "2"}, {Name: "h3", Class: "9", Arches: []string{"aarch64"}}, {Name: "h4", Class: "9", Arches: []string{"x86_64"}},
@@ -91,17 +93,14 @@ func (x *machine) enqueue(t *rapid.T) {
 	if b.Cleanup != nil {
 		x.m.lines["r1"] = append(x.m.lines["r1"], e.CleanupID)
 	}
-	stamps := map[string]Job{}
-	for _, w := range x.snapshot(t).Waiting {
-		stamps[w.Job.ID()] = w.Job
-	}
+	stamps := x.timestamps(t)
 	var list []*Job
 	for i := range batch {
 		list = append(list, &batch[i])
 	}
 	paths := criticalPaths(list, func(*Job) int64 { return 1 })
 	for i, j := range batch {
-		j.Timestamp = stamps[j.ID()].Timestamp
+		j.Timestamp = stamps[j.ID()]
 		x.m.add(j, paths[i])
 	}
 	again, err := x.q.Enqueue(ctx(t), b)
@@ -109,6 +108,15 @@ func (x *machine) enqueue(t *rapid.T) {
 	if !again.Duplicate {
 		t.Fatal("a batch id was accepted twice")
 	}
+}
+
+// timestamps gives those of the jobs that wait.
+func (x *machine) timestamps(t *rapid.T) map[string]int64 {
+	stamps := map[string]int64{}
+	for _, w := range x.snapshot(t).Waiting {
+		stamps[w.Job.ID()] = w.Job.Timestamp
+	}
+	return stamps
 }
 
 func (x *machine) claim(t *rapid.T) {
@@ -127,8 +135,8 @@ func (x *machine) claim(t *rapid.T) {
 	}
 	x.tokens = l.Token
 	want.state, want.builder = "running", strconv.FormatInt(l.Token, 10)
-	if l.Attempt != want.lost+1 {
-		t.Fatalf("attempt %d after %d lost leases", l.Attempt, want.lost)
+	if l.Attempt != want.lost+1 || l.Retries != want.retries || l.Job.Priority != want.job.Priority {
+		t.Fatalf("lease %+v after %d lost leases and %d retries, priority %d", l, want.lost, want.retries, want.job.Priority)
 	}
 	x.leases = append(x.leases, l)
 }
@@ -147,7 +155,7 @@ func (x *machine) useLease(t *rapid.T) {
 	l := rapid.SampledFrom(x.leases).Draw(t, "lease")
 	j := x.now(l)
 	running := j != nil && j.state == "running"
-	switch op := rapid.SampledFrom([]string{"renew", "deliver", "deliver", "finish", "requeue"}).Draw(t, "with lease"); op {
+	switch op := rapid.SampledFrom([]string{"renew", "deliver", "deliver", "finish", "finish", "requeue", "retry"}).Draw(t, "with lease"); op {
 	case "renew":
 		if err := x.q.Renew(ctx(t), l, time.Hour); j == nil {
 			refused(t, err)
@@ -172,6 +180,16 @@ func (x *machine) useLease(t *rapid.T) {
 			x.m.end(j, status)
 			check(t, x.q.Finish(ctx(t), l, Result{Status: status}))
 		} else if s, ok := x.m.ended[l.Job.TaskID()]; !ok || s != status || err != nil {
+			refused(t, err)
+		}
+	case "retry":
+		after := rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "after")
+		err := x.q.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after)
+		if running {
+			check(t, err)
+			j.state, j.builder, j.later, j.retries = "waiting", "", after > 0, j.retries+1
+			check(t, x.q.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after))
+		} else if err != nil {
 			refused(t, err)
 		}
 	case "requeue":
@@ -315,65 +333,13 @@ func (x *machine) snapshot(t *rapid.T) *Snapshot {
 	return s
 }
 
-// compare holds the queue against the model.
-func (x *machine) compare(t *rapid.T) {
-	s := x.snapshot(t)
-	got, want := map[string]string{}, map[string]string{}
-	for _, w := range s.Waiting {
-		got[w.Job.TaskID()] = fmt.Sprintf("waiting ready=%v cycle=%v lost=%d bad=%v blocked by %v", w.Ready, w.InCycle, w.LostLeases, strings.Join(w.FailedDeps, " "), w.BlockedBy)
-	}
-	for _, r := range s.Running {
-		got[r.Job.TaskID()] = "running " + strconv.FormatInt(r.Token, 10)
-	}
-	lines := map[string][]string{}
-	for _, p := range s.Publishing {
-		repo := "r1"
-		if p.Job != nil {
-			got[p.ID] = "publishing"
-			repo = p.Job.TargetRepo
-		}
-		lines[repo] = append(lines[repo], p.ID)
-	}
-	ready, edges := x.m.ready(), x.m.edges()
-	for _, j := range x.m.alive {
-		switch j.state {
-		case "waiting":
-			cycle, isReady := ready[j]
-			var by []string
-			for _, k := range edges[j] {
-				by = append(by, k.job.ID())
-			}
-			slices.Sort(by)
-			want[j.task] = fmt.Sprintf("waiting ready=%v cycle=%v lost=%d bad=%v blocked by %v", isReady, cycle, j.lost, strings.Join(j.failedDeps, " "), by)
-		case "running":
-			want[j.task] = "running " + j.builder
-		default:
-			want[j.task] = "publishing"
-		}
-	}
-	if !maps.Equal(got, want) {
-		t.Fatalf("the queue has\n%s\nwant\n%s", listed(got), listed(want))
-	}
-	for _, repo := range []string{"r1", "r2"} {
-		if !slices.Equal(lines[repo], x.m.lines[repo]) {
-			t.Fatalf("line of %s is %v, want %v", repo, lines[repo], x.m.lines[repo])
-		}
-	}
-	if len(ready) == 0 && len(want) > 0 && !slices.ContainsFunc(x.m.sorted(), func(j *modelJob) bool { return j.state != "waiting" }) {
-		t.Fatal("the model itself is stuck")
-	}
-}
-
-func listed(m map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		fmt.Fprintf(&b, "  %s %s\n", k, m[k])
-	}
-	return b.String()
-}
-
 // finishAll ends everything; what is left must be nothing.
 func (x *machine) finishAll(t *rapid.T) {
+	x.noMoreWaitingForTimes(t)
+	check(t, x.q.Advertise(ctx(t), Advert{})) // frees what is held
+	for name := range x.m.away {
+		check(t, x.q.Drain(ctx(t), name, false))
+	}
 	for range 1000 {
 		progress := false
 		for _, b := range append(modelBuilders, Builder{Name: "all", Class: "99"}) {
@@ -401,13 +367,6 @@ func (x *machine) finishAll(t *rapid.T) {
 			break
 		}
 	}
-}
-
-func ctx(*rapid.T) context.Context { return context.Background() }
-
-func check(t *rapid.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, err := x.q.Reap(ctx(t))
+	check(t, err)
 }

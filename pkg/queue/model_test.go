@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caur-build/caur/pkg/queue/internal/order"
 )
 
 // model is what the queue must do, said as plainly as possible: no indexes, everything from the definition in the package comment.
@@ -14,6 +16,9 @@ type model struct {
 	lines map[string][]string  // target repo → tasks
 	holds map[string]string    // target repo → task being published
 	clock int                  // grows with each job: age
+	mode  string               // what a bad end means to dependants: build, hold, skip
+	away  map[string]bool      // builders that are drained
+	fair  order.Fair
 }
 
 type modelJob struct {
@@ -25,10 +30,12 @@ type modelJob struct {
 	lost       int
 	failedDeps []string
 	builder    string
+	later      bool // waits for its time
+	retries    int
 }
 
 func newModel() *model {
-	return &model{alive: map[string]*modelJob{}, ended: map[string]Status{}, lines: map[string][]string{}, holds: map[string]string{}}
+	return &model{alive: map[string]*modelJob{}, ended: map[string]Status{}, lines: map[string][]string{}, holds: map[string]string{}, mode: "build", away: map[string]bool{}}
 }
 
 func offersOneOf(k, j *modelJob) bool {
@@ -96,14 +103,16 @@ func (m *model) ready() (ready map[*modelJob]bool) {
 			continue
 		}
 		if len(e[j]) == 0 {
-			ready[j] = false
+			if !m.holdsBack(j) {
+				ready[j] = false
+			}
 			continue
 		}
 		// The component of j is closed when everything it reaches reaches it too.
 		first := j
-		closed := true
+		closed := !m.holdsBack(j)
 		for k := range r[j] {
-			if !r[k][j] {
+			if !r[k][j] || m.holdsBack(k) {
 				closed = false
 				break
 			}
@@ -117,6 +126,9 @@ func (m *model) ready() (ready map[*modelJob]bool) {
 	}
 	return ready
 }
+
+// holdsBack says whether a job stays blocked because of what ended badly.
+func (m *model) holdsBack(j *modelJob) bool { return m.mode == "hold" && len(j.failedDeps) > 0 }
 
 func (m *model) takes(b Builder, j *modelJob) bool {
 	if len(b.Arches) > 0 && j.job.Arch != "any" && !slices.Contains(b.Arches, j.job.Arch) {
@@ -132,18 +144,35 @@ func (m *model) takes(b Builder, j *modelJob) bool {
 	return n <= limit
 }
 
+func (j *modelJob) score() int64 { return order.Score(j.job.Timestamp, j.path, j.job.Priority) }
+
 // next is the job that a builder must get, nil for none.
 func (m *model) next(b Builder) *modelJob {
-	var best *modelJob
+	first := map[string]*modelJob{}
 	for j := range m.ready() {
-		if m.takes(b, j) && (best == nil || cmp.Or(cmp.Compare(best.path, j.path), cmp.Compare(j.age, best.age)) < 0) {
-			best = j
+		if m.away[b.Name] || j.later || !m.takes(b, j) {
+			continue
+		}
+		best := first[j.job.TargetRepo]
+		if best == nil || cmp.Or(cmp.Compare(j.score(), best.score()), cmp.Compare(j.age, best.age)) < 0 {
+			first[j.job.TargetRepo] = j
 		}
 	}
-	return best
+	var heads []order.Head
+	for repo, j := range first {
+		heads = append(heads, order.Head{Repo: repo, Score: j.score(), Age: int64(j.age), Priority: j.job.Priority, Seconds: 1})
+	}
+	if len(heads) == 0 {
+		return nil
+	}
+	return first[m.fair.Next(heads).Repo]
 }
 
 func (m *model) end(j *modelJob, s Status) {
+	m.endAs(j, s, !s.Good())
+}
+
+func (m *model) endAs(j *modelJob, s Status, bad bool) {
 	m.ended[j.task] = s
 	delete(m.alive, j.job.ID())
 	repo := j.job.TargetRepo
@@ -152,8 +181,14 @@ func (m *model) end(j *modelJob, s Status) {
 		if s == Canceled || d.state != "waiting" || !offersOneOf(j, d) {
 			continue
 		}
+		if bad && m.mode == "skip" {
+			if m.alive[d.job.ID()] == d {
+				m.endAs(d, Skipped, true)
+			}
+			continue
+		}
 		d.failedDeps = slices.DeleteFunc(d.failedDeps, func(id string) bool { return id == j.job.ID() })
-		if !s.Good() {
+		if bad {
 			d.failedDeps = append(d.failedDeps, j.job.ID())
 		}
 	}
@@ -164,5 +199,5 @@ func (m *model) add(j Job, path int64) {
 		m.end(old, Canceled)
 	}
 	m.clock++
-	m.alive[j.ID()] = &modelJob{job: j, task: j.TaskID(), state: "waiting", age: m.clock, path: path}
+	m.alive[j.ID()] = &modelJob{job: j, task: j.TaskID(), state: "waiting", age: m.clock, path: path, later: j.NotBefore > 0}
 }

@@ -17,6 +17,9 @@ func TestTheQueueDoesWhatTheModelDoes(t *testing.T) {
 	client := fastRedis(t).Client()
 	rapid.Check(t, func(rt *rapid.T) {
 		x := &machine{q: fresh(client), m: newModel()}
+		x.m.mode = rapid.SampledFrom([]string{"build", "hold", "skip"}).Draw(rt, "on failure of a dependency")
+		x.m.fair.Weights = map[string]int{"r1": rapid.IntRange(1, 5).Draw(rt, "weight")}
+		check(rt, x.q.Advertise(ctx(rt), Advert{OnDepFailure: x.m.mode, Weights: x.m.fair.Weights}))
 		rt.Repeat(map[string]func(*rapid.T){
 			"enqueue":   x.enqueue,
 			"claim":     x.claim,
@@ -27,6 +30,7 @@ func TestTheQueueDoesWhatTheModelDoes(t *testing.T) {
 			"use turn":  x.useTurn,
 			"cancel":    x.cancel,
 			"reap":      x.reap,
+			"adjust":    x.adjust,
 			"":          x.compare,
 		})
 		x.finishAll(rt)

@@ -14,6 +14,7 @@ type Queue struct {
 	protocol int
 
 	seenBuilders, seenDatabase atomic.Int64 // wake counts at the last empty Claim and TakeDelivery
+	nextDue                    atomic.Int64 // as of that Claim: how long until a job has waited for its time; below 0: no such job
 }
 
 // Option changes New.
@@ -27,6 +28,7 @@ func WithNamespace(name string) Option {
 // New makes a handle. It does not talk to Redis.
 func New(rdb redis.UniversalClient, opts ...Option) *Queue {
 	q := &Queue{rdb: rdb, keys: newKeyspace(""), protocol: Protocol}
+	q.nextDue.Store(-1)
 	for _, o := range opts {
 		o(q)
 	}

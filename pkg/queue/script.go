@@ -26,9 +26,10 @@ func loadScripts() map[string]*redis.Script {
 		}
 		return string(text)
 	}
-	shared := keyTable() + read("lib")
+	shared := luaKeys() + read("lib")
 	all := map[string]*redis.Script{}
-	for _, name := range []string{"enqueue", "claim", "renew", "deliver", "finish", "requeue", "take", "delivery", "cancel", "reap", "list", "task"} {
+	for _, name := range []string{"enqueue", "claim", "renew", "deliver", "finish", "requeue", "take", "delivery", "cancel", "reap", "list", "task",
+		"adjust", "settings", "ended", "upgrade"} {
 		all[name] = redis.NewScript(shared + read(name))
 	}
 	return all
@@ -36,7 +37,11 @@ func loadScripts() map[string]*redis.Script {
 
 // run calls a script; what says, for the error, what was being done. EVALSHA first, the text only to a server that lacks it.
 func (q *Queue) run(ctx context.Context, what, name string, args ...any) (any, error) {
-	reply, err := scripts[name].Run(ctx, q.rdb, q.keys.all(), append([]any{q.protocol}, args...)...).Result()
+	return q.runAs(ctx, q.protocol, what, name, args...)
+}
+
+func (q *Queue) runAs(ctx context.Context, protocol any, what, name string, args ...any) (any, error) {
+	reply, err := scripts[name].Run(ctx, q.rdb, []string{q.keys.prefix}, append([]any{protocol}, args...)...).Result()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, q.translate(err))
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caur-build/caur/pkg/queue/internal/order"
 )
 
 const (
@@ -34,6 +36,7 @@ func (q *Queue) Snapshot(ctx context.Context) (*Snapshot, error) {
 
 // row is a job alive as stored.
 type row struct {
+	seq    string
 	job    Job
 	fields map[string]string
 }
@@ -46,6 +49,8 @@ type snapshotReader struct {
 	lastSeen map[string]string
 	cleanups map[string]string
 	lines    []any
+	drained  []any
+	held     map[string]bool
 	now      time.Time
 	exact    bool
 }
@@ -65,7 +70,10 @@ func (r *snapshotReader) read(ctx context.Context, q *Queue) error {
 			r.now = time.UnixMilli(num(at(page, 2)))
 			rest := list(at(page, 4))
 			r.meta, r.builders, r.lastSeen, r.cleanups = flat(at(rest, 0)), flat(at(rest, 1)), flat(at(rest, 2)), flat(at(rest, 3))
-			r.lines = list(at(rest, 4))
+			r.lines, r.drained, r.held = list(at(rest, 4)), list(at(rest, 5)), map[string]bool{}
+			for _, seq := range list(at(rest, 6)) {
+				r.held[str(seq)] = true
+			}
 		}
 		r.exact = r.exact && revision == str(at(page, 1))
 		for _, v := range list(at(page, 3)) {
@@ -76,11 +84,15 @@ func (r *snapshotReader) read(ctx context.Context, q *Queue) error {
 			}
 			r.seen[seq] = true
 			fields := flat(at(l, 2))
+			if at(l, 1) == nil || len(fields) == 0 {
+				continue // a builder's credentials can write the one without the other
+			}
 			job, err := readJob(at(l, 1), fields["ts"])
 			if err != nil {
 				return fmt.Errorf("read the queue: %w", err)
 			}
-			r.rows = append(r.rows, row{job, fields})
+			job.Priority, job.NotBefore = int(num(fields["prio"])), num(fields["nb"])
+			r.rows = append(r.rows, row{seq, job, fields})
 		}
 	}
 	return nil
@@ -105,6 +117,14 @@ func (r *snapshotReader) finish() (*Snapshot, error) {
 			Builder:  Builder{Name: name, Class: record.Class, Arches: record.Arches, Protocol: record.Protocol, Version: record.Version},
 			LastSeen: milli(r.lastSeen[name]), Busy: busy[name],
 		})
+	}
+	for _, v := range r.drained {
+		name := str(v)
+		i := slices.IndexFunc(s.Builders, func(b BuilderState) bool { return b.Builder.Name == name })
+		if i < 0 {
+			i, s.Builders = len(s.Builders), append(s.Builders, BuilderState{Builder: Builder{Name: name}})
+		}
+		s.Builders[i].Drained = true
 	}
 	slices.SortFunc(s.Builders, func(a, b BuilderState) int { return cmp.Compare(a.Builder.Name, b.Builder.Name) })
 	s.Waiting = r.waiting(s.Builders)
@@ -132,7 +152,9 @@ func (r *snapshotReader) waiting(builders []BuilderState) []WaitingJob {
 		if state != "blocked" && state != "ready" && state != "offered" {
 			continue
 		}
-		w := WaitingJob{Job: row.job, Ready: state != "blocked", InCycle: state == "offered", LostLeases: int(num(row.fields["lost"])),
+		w := WaitingJob{Job: row.job, Ready: state != "blocked" && !time.UnixMilli(row.job.NotBefore).After(r.now), Held: r.held[row.seq],
+			Retries: int(num(row.fields["retries"])), Failure: readFailure(row.fields["fail"]), Message: row.fields["why"],
+			InCycle: state == "offered", LostLeases: int(num(row.fields["lost"])),
 			CriticalPath: time.Duration(num(row.fields["path"])) * time.Second, FailedDeps: strings.Fields(row.fields["bad"])}
 		for _, k := range offered.of(i, jobs[i]) {
 			w.BlockedBy = append(w.BlockedBy, jobs[k].ID())
@@ -151,9 +173,13 @@ func (r *snapshotReader) waiting(builders []BuilderState) []WaitingJob {
 		if a.Ready != b.Ready {
 			return cmp.Compare(strconv.FormatBool(b.Ready), strconv.FormatBool(a.Ready))
 		}
-		return cmp.Or(cmp.Compare(b.CriticalPath, a.CriticalPath), cmp.Compare(a.Job.Timestamp, b.Job.Timestamp), cmp.Compare(a.Job.ID(), b.Job.ID()))
+		return cmp.Or(cmp.Compare(a.score(), b.score()), cmp.Compare(a.Job.Timestamp, b.Job.Timestamp), cmp.Compare(a.Job.ID(), b.Job.ID()))
 	})
 	return waiting
+}
+
+func (w WaitingJob) score() int64 {
+	return order.Score(w.Job.Timestamp, int64(w.CriticalPath/time.Second), w.Job.Priority)
 }
 
 // takes is the rule of lua/claim.lua, for builders seen lately.

@@ -18,6 +18,9 @@ var (
 const (
 	maxField   = 4096 // bytes of a free text field of a job
 	maxMessage = 1000 // bytes kept of a message
+
+	maxPriority = 100
+	maxTime     = 1 << 46 // Unix ms; the year 4199
 )
 
 // class gives a class its one spelling: 1 when empty, numbers without leading zeros.
@@ -74,6 +77,9 @@ func (j Job) check() error {
 		return fault("source_repo", j.SourceRepo, "want letters, digits, _ . + -")
 	case !legalClass.MatchString(class(j.Class)):
 		return fault("build_class", j.Class, "want a number or the name of a builder")
+	}
+	if j.Priority < -maxPriority || j.Priority > maxPriority || j.NotBefore < 0 || j.NotBefore > maxTime {
+		return fmt.Errorf("job %q: priority %d, not before %d: want a priority from -%d to %d and a time in Unix ms", j.ID(), j.Priority, j.NotBefore, maxPriority, maxPriority)
 	}
 	for _, text := range []string{j.Commit, j.SourceCommit, j.ArchMirror} {
 		if len(text) > maxField || !printable(text) {

@@ -11,6 +11,10 @@ type WaitingJob struct {
 	FailedDeps   []string // ids of dependencies that ended badly while it waited
 	NoBuilder    bool     // no builder seen lately takes its class and architecture
 	LostLeases   int
+	Held         bool          // stays blocked because of FailedDeps (Advert.OnDepFailure); Release frees it
+	Retries      int           // times that a builder asked for another try
+	Failure      *Failure      // why the last try failed
+	Message      string        // what its builder said
 	CriticalPath time.Duration // longest chain of builds that waits on it, itself included
 }
 
@@ -39,7 +43,8 @@ type PublishingJob struct {
 type BuilderState struct {
 	Builder  Builder
 	LastSeen time.Time
-	Busy     int // jobs it has now
+	Busy     int  // jobs it has now
+	Drained  bool // gets no more jobs, see Drain
 }
 
 // Counters count since the queue began.
@@ -85,6 +90,9 @@ type Event struct {
 	Message string
 	Builder string
 	Time    time.Time
+
+	Duration time.Duration // of the build, where known: delivered, ended, requeued
+	Failure  *Failure      // why it failed, where known: ended, requeued
 }
 
 // Reaped is a lease that ran out.
@@ -103,6 +111,12 @@ type Advert struct {
 	Landing     Landing               `json:"landing"`
 	SourceRepos map[string]SourceRepo `json:"source_repos,omitempty"`
 	TargetRepos map[string]TargetRepo `json:"target_repos,omitempty"`
+
+	// What becomes of jobs whose dependency ended badly (QUEUE_ON_DEP_FAILURE): "build" and empty, they are built all the same; "hold", they wait until it was built
+	// after all, Release, or a replacement; "skip", they end as Skipped, and those that depend on them too.
+	OnDepFailure string `json:"on_dep_failure,omitempty"`
+	// Shares of build time between target repos that have ready jobs (QUEUE_WEIGHTS); 1 where not named.
+	Weights map[string]int `json:"weights,omitempty"`
 }
 
 // Landing is where built packages go over SFTP.

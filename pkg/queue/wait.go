@@ -16,6 +16,9 @@ const pollEvery = 5 * time.Second
 // Wait returns when a job may have become ready since the last empty [Queue.Claim] of this handle, at the latest after max. A context that ends makes it
 // return that error at once.
 func (q *Queue) Wait(ctx context.Context, max time.Duration) error {
+	if due := time.Duration(q.nextDue.Load()); due >= 0 && due < max {
+		max = due
+	}
 	return q.waitFor(ctx, "builders", q.seenBuilders.Load(), max)
 }
 
@@ -26,7 +29,7 @@ func (q *Queue) WaitDelivery(ctx context.Context, max time.Duration) error {
 
 func (q *Queue) waitFor(ctx context.Context, whom string, seen int64, max time.Duration) error {
 	changed := func() (bool, error) {
-		n, err := q.rdb.HGet(ctx, q.keys.key("meta"), whom).Int64()
+		n, err := q.rdb.HGet(ctx, q.keys.key("count"), whom).Int64()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return false, fmt.Errorf("wait for the queue: %w", err)
 		}

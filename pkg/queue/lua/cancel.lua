@@ -1,5 +1,5 @@
 -- Cancels a job alive, or a clean-up that nobody works on yet.
--- KEYS  all keys (keys.go)
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 nonce of this call  3 job id, or task id of a clean-up  4 timestamp, or '' for whichever is alive
 -- Gives OK, also when this call was sent before. Else CAURNOTFOUND.
 

@@ -1,5 +1,5 @@
 -- What the holder of a line does with its task.
--- KEYS  all keys (keys.go)
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 'renew', 'wanted' or 'finish'  3 target repo  4 task id  5 holder token  6 the job's token, or ''
 --       7 ttl in ms (renew) or status (finish)  8 message (finish)
 -- Gives OK, for finish also when this turn ended it so before. CAURLOST: the turn is over, another holder may have the line; nothing is changed.

@@ -1,9 +1,10 @@
 -- Enqueues a batch: all or nothing, once for a batch id.
--- KEYS  all keys (keys.go)
--- ARGV  1 protocol  2 batch id  3 critical paths in seconds, separated by spaces, one a job  4 clean-up, JSON, or ''
---       5 its task id  6 its target repo  7 'stage' or 'here'  8… keys of the pieces ('stage') or the pieces themselves ('here');
+-- KEYS  1 the prefix of all keys (keys.go)
+-- ARGV  1 protocol  2 batch id  3 critical path and duration in seconds, as PATH:DURATION, separated by spaces, one a job
+--       4 clean-up, JSON, or ''  5 its task id  6 its target repo  7 'missing' leaves out jobs whose identity is alive, else ''
+--       8 'stage' or 'here'  9… keys of the pieces ('stage') or the pieces themselves ('here');
 --       a piece is lines, each a job in JSON
--- Gives {JSON {added, replaced, canceled_runs, cleanup_id}, 1 when the batch id was accepted before}; the lists hold job ids.
+-- Gives {JSON {added, replaced, canceled_runs, left_out, cleanup_id}, 1 when the batch id was accepted before}; the lists hold job ids.
 --       CAURSTAGE when a piece has expired.
 
 local batch_key = P .. 'batch:' .. ARGV[2]
@@ -12,13 +13,14 @@ if answered then return { answered, 1 } end
 
 -- Everything is read before anything is written: an error up to here changes nothing.
 local jobs, paths = {}, {}
-for path in string.gmatch(ARGV[3], '%S+') do paths[#paths + 1] = path end
-for i = 8, #ARGV do
+for path, est in string.gmatch(ARGV[3], '(%d+):(%d+)') do paths[#paths + 1] = { path, est } end
+for i = 9, #ARGV do
   local piece = ARGV[i]
-  if ARGV[7] == 'stage' then piece = call('GET', ARGV[i]) end
+  if ARGV[8] == 'stage' then piece = call('GET', ARGV[i]) end
   if not piece then return redis.error_reply('CAURSTAGE a piece of the batch is gone') end
   for line in string.gmatch(piece, '[^\n]+') do
-    jobs[#jobs + 1] = { text = line, job = read_job(line), path = paths[#jobs + 1] }
+    local path = paths[#jobs + 1] or {}
+    jobs[#jobs + 1] = { text = line, job = read_job(line), path = path[1], est = path[2] }
   end
 end
 local cleanup = ARGV[4] ~= '' and cjson.decode(ARGV[4])
@@ -26,20 +28,31 @@ if #jobs ~= #paths then return redis.error_reply('CAURSTAGE the batch is not com
 
 call('SET', batch_key, '', 'EX', KEEP_SECONDS)
 call('HSET', K.meta, 'protocol', ARGV[1])
-local answer = { added = {}, replaced = {}, canceled_runs = {}, cleanup_id = ARGV[5] }
+bury_the_dead()
+local answer = { left_out = {}, added = {}, replaced = {}, canceled_runs = {}, cleanup_id = ARGV[5] }
 
 if cleanup then
   call('HSET', K.cleanups, ARGV[5], ARGV[4])
-  call('ZADD', P .. 'line:' .. ARGV[6], call('HINCRBY', K.meta, 'order', 1), ARGV[5])
+  call('ZADD', P .. 'line:' .. ARGV[6], call('HINCRBY', K.count, 'order', 1), ARGV[5])
   call('SADD', K.lines, ARGV[6])
   wake_database = true
   event('queued', ARGV[5], '', cleanup, '')
 end
 
+local function id_of(b) return b.target_repo .. '/' .. b.arch .. '/' .. b.pkgbase end
+if ARGV[7] == 'missing' then
+  local wanted = {}
+  for _, entry in ipairs(jobs) do
+    local id = id_of(entry.job)
+    if call('HEXISTS', K.ids, id) == 0 then wanted[#wanted + 1] = entry else table.insert(answer.left_out, id) end
+  end
+  jobs = wanted
+end
+
 local fields, ids = {}, {}
 for i, entry in ipairs(jobs) do
   local b = entry.job
-  ids[i], fields[i] = b.target_repo .. '/' .. b.arch .. '/' .. b.pkgbase, b.pkgbase
+  ids[i], fields[i] = id_of(b), b.pkgbase
   if not arches[b.arch] then
     arches[b.arch] = true
     call('SADD', K.arches, b.arch)
@@ -55,6 +68,7 @@ end
 
 -- Those that the new ones replace go first.
 local offered = take_back_offers()
+replacing = true
 for i, old in ipairs(lookup(K.ids, ids)) do
   if old then
     local was = end_job(old, '5', 'replaced by a newer job')
@@ -62,6 +76,8 @@ for i, old in ipairs(lookup(K.ids, ids)) do
     list[#list + 1] = ids[i]
   end
 end
+
+replacing = false
 
 local fresh, is_fresh, stamps, put = {}, {}, {}, { ids = {}, bodies = {}, stamps = {} }
 local before_stamps = lookup(K.stamps, fields)
@@ -75,7 +91,12 @@ for i, entry in ipairs(jobs) do
     table.insert(put[name], pair[1])
     table.insert(put[name], pair[2])
   end
-  call('HSET', jkey(seq), 'state', 'blocked', 'id', id, 'ts', ts, 'bucket', b.arch .. '|' .. b.build_class, 'path', entry.path, 'base', b.pkgbase)
+  call('HSET', jkey(seq), 'state', 'blocked', 'id', id, 'ts', ts, 'bucket', b.arch .. '|' .. b.build_class .. '|' .. b.target_repo,
+    'path', entry.path, 'base', b.pkgbase)
+  -- Fields that most jobs do not need take no memory.
+  if entry.est ~= '1' then call('HSET', jkey(seq), 'est', entry.est) end
+  if b.priority and b.priority ~= 0 then call('HSET', jkey(seq), 'prio', int(b.priority)) end
+  if b.not_before and b.not_before > now then call('HSET', jkey(seq), 'nb', int(b.not_before)) end
   body_cache[seq] = b
   note('SADD', seq, b)
   event('queued', id, ts, b, '')
@@ -98,10 +119,10 @@ for _, d in ipairs(loosened(offered)) do
   if not is_fresh[d] then todo[#todo + 1] = d end
 end
 settle(todo)
-if ARGV[7] == 'stage' then call('DEL', unpack(ARGV, 8)) end
+if ARGV[8] == 'stage' then call('DEL', unpack(ARGV, 9)) end
 
 -- An empty list would become an empty object.
-for _, name in ipairs({ 'added', 'replaced', 'canceled_runs' }) do
+for _, name in ipairs({ 'added', 'replaced', 'canceled_runs', 'left_out' }) do
   if #answer[name] == 0 then answer[name] = nil end
 end
 local text = cjson.encode(answer)

@@ -1,14 +1,13 @@
--- What all scripts share; Go puts it in front of each. It begins as every script does: ARGV[1] is the caller's protocol
--- version, and a queue of another version refuses with CAURPROTO and its own.
--- Words and the reasoning about cycles: doc.go. Keys: keys.go.
+-- What all scripts share; Go puts it in front of each, and the table of keys before it. It begins as every script does: ARGV[1]
+-- is the caller's protocol version, and a queue of another version refuses with CAURPROTO and its own.
+-- Words and the reasoning about cycles: doc.go. Keys, and who may write which: keys.go.
 
 local call = redis.call
-local P = K.prefix
 local TRIMMED = 20000        -- events kept, about
 local KEEP_SECONDS = 604800  -- ends and batch ids
 
 local stored = call('HGET', K.meta, 'protocol')
-if stored and stored ~= ARGV[1] then
+if stored and stored ~= ARGV[1] and ARGV[1] ~= 'upgrade' then
   return redis.error_reply('CAURPROTO ' .. stored)
 end
 
@@ -23,13 +22,13 @@ local changed, wake_builders, wake_database, ended_tasks = false, false, false, 
 
 -- Every changing script ends with it: counts the revision and wakes who waits.
 local function commit()
-  call('HINCRBY', K.meta, 'revision', 1)
+  call('HINCRBY', K.count, 'revision', 1)
   if wake_builders then
-    call('HINCRBY', K.meta, 'builders', 1)
+    call('HINCRBY', K.count, 'builders', 1)
     call('PUBLISH', P .. 'wake:builders', '')
   end
   if wake_database then
-    call('HINCRBY', K.meta, 'database', 1)
+    call('HINCRBY', K.count, 'database', 1)
     call('PUBLISH', P .. 'wake:database', '')
   end
   if changed then call('PUBLISH', P .. 'events', '') end
@@ -42,13 +41,13 @@ local function allow_when_full() call('DEL', P .. 'none') end
 
 -- A token is never below Redis' clock in microseconds: tokens lost in a fail-over are not given twice.
 local function new_token()
-  local last = tonumber(call('HGET', K.meta, 'token') or '0')
+  local last = tonumber(call('HGET', K.count, 'token') or '0')
   local token = int(math.max(last + 1, tonumber(clock[1]) * 1000000 + tonumber(clock[2])))
-  call('HSET', K.meta, 'token', token)
+  call('HSET', K.count, 'token', token)
   return token
 end
 
-local function count(name) call('HINCRBY', K.meta, 'n:' .. name, 1) end
+local function count(name) call('HINCRBY', K.count, 'n:' .. name, 1) end
 
 local GOOD = { ['0'] = true, ['1'] = true, ['2'] = true }
 local function count_end(of, status)
@@ -184,23 +183,64 @@ end
 
 local function member(seq) return string.format('%012d', tonumber(seq)) end
 
-local function make_ready(seq, how)
-  local f = call('HMGET', jkey(seq), 'bucket', 'path')
-  call('HSET', jkey(seq), 'state', how)
-  call('ZADD', P .. 'ready:' .. f[1], '-' .. f[2], member(seq))
-  call('SADD', K.buckets, f[1])
-  if how == 'offered' then call('SADD', K.offered, seq) end
+local PRIORITY_MS = 604800000 -- internal/order has the same, and the reasons
+
+-- Lower is sooner.
+local function score_of(ts, path, prio)
+  return int(tonumber(ts) - tonumber(path) * 1000 - tonumber(prio or '0') * PRIORITY_MS)
+end
+
+-- To where claims look, or to where it waits for its time.
+local function put_up(seq)
+  local f = call('HMGET', jkey(seq), 'bucket', 'ts', 'path', 'prio', 'nb')
+  if f[5] and tonumber(f[5]) > now then
+    call('ZADD', K.later, f[5], seq)
+  else
+    call('ZADD', P .. 'ready:' .. f[1], score_of(f[2], f[3], f[4]), member(seq))
+    call('SADD', K.buckets, f[1])
+  end
   wake_builders = true
+end
+
+local function make_ready(seq, how)
+  call('HSET', jkey(seq), 'state', how)
+  if how == 'offered' then call('SADD', K.offered, seq) end
+  put_up(seq)
+end
+
+-- Puts up what has waited for its time, at most so many; whether there were any.
+local function put_up_due(most)
+  local due = call('ZRANGEBYSCORE', K.later, '-inf', int(now), 'LIMIT', 0, most)
+  for _, seq in ipairs(due) do
+    call('ZREM', K.later, seq)
+    put_up(seq)
+  end
+  return #due > 0
 end
 
 local function withdraw(seq, bucket)
   call('ZREM', P .. 'ready:' .. bucket, member(seq))
+  call('ZREM', K.later, seq)
   call('SREM', K.offered, seq)
 end
 
 local function make_blocked(seq)
   withdraw(seq, call('HGET', jkey(seq), 'bucket'))
   call('HSET', jkey(seq), 'state', 'blocked')
+end
+
+-- What a dependency that ended badly means to those that wait for it: 'build', 'hold' or 'skip'.
+local on_dep_failure
+local function dep_mode()
+  on_dep_failure = on_dep_failure or call('HGET', K.meta, 'ondep') or 'build'
+  return on_dep_failure
+end
+
+-- Whether a job stays blocked because of a dependency that ended badly; it is then among those held.
+local function is_held(seq)
+  if dep_mode() ~= 'hold' or not call('HGET', jkey(seq), 'bad') then return false end
+  call('SADD', K.held, seq)
+  return true
 end
 
 -- Compares bytes; Lua's own order of strings depends on the server's locale.
@@ -212,8 +252,11 @@ local function before(a, b)
   return #a < #b
 end
 
--- Offers the first job of a component: stack[from..to].
+-- Offers the first job of a component: stack[from..to]; none while one of them is held, for the others depend on that.
 local function offer_first(stack, from, to)
+  local held = false
+  for i = from, to do held = is_held(stack[i]) or held end
+  if held then return end
   local best, best_key
   for i = from, to do
     local f = call('HMGET', jkey(stack[i]), 'base', 'id')
@@ -264,7 +307,7 @@ local function settle(seqs)
   do_noted()
   local open = {}
   for _, seq in ipairs(seqs) do
-    if #blockers(seq) == 0 then make_ready(seq, 'ready') else open[#open + 1] = seq end
+    if #blockers(seq) > 0 then open[#open + 1] = seq elseif not is_held(seq) then make_ready(seq, 'ready') end
   end
   local escaped = {}
   for _, seq in ipairs(open) do explore(seq, escaped) end
@@ -279,9 +322,9 @@ end
 
 -- ---- ends ---------------------------------------------------------------------------------------------------------------
 
-local function record_end(task, status, message, token, builder, holder_token)
+local function record_end(task, status, message, token, builder, holder_token, text)
   call('SET', end_key(task), cjson.encode({ status = status, message = message, token = token or '', builder = builder or '',
-    holder_token = holder_token or '', time = int(now) }), 'EX', KEEP_SECONDS)
+    holder_token = holder_token or '', time = int(now), job = text }), 'EX', KEEP_SECONDS)
   ended_tasks[#ended_tasks + 1] = task
 end
 
@@ -295,17 +338,35 @@ local function remember_failure(seq, id, failed)
   if failed then kept[#kept + 1] = id end
   local bad = table.concat(kept, ' ')
   if bad == before_now then return end
-  if bad == '' then call('HDEL', jkey(seq), 'bad') else call('HSET', jkey(seq), 'bad', bad) end
+  if bad ~= '' then
+    call('HSET', jkey(seq), 'bad', bad)
+  else
+    call('HDEL', jkey(seq), 'bad')
+    call('SREM', K.held, seq)
+  end
 end
 
--- Ends a job alive, in whatever state, and gives that. The jobs that depended on it are given by loosened, for the caller to settle.
+-- Builders may not write the bodies (keys.go), so a script that they call leaves the body of what it ends to one that others call.
+local leave_bodies = false
+local function bury(seq)
+  if leave_bodies then call('SADD', K.dead, seq) else call('HDEL', K.bodies, seq) end
+end
+local function bury_the_dead()
+  for _, seq in ipairs(call('SPOP', K.dead, 1000)) do
+    if call('EXISTS', jkey(seq)) == 0 then call('HDEL', K.bodies, seq) end
+  end
+end
+
+-- Ends one job alive, in whatever state, and gives that, its id and its body.
 local loose_keys = {}
-local function end_job(seq, status, message, holder_token)
+local replacing = false -- then nobody will want to have it built again
+local function end_one(seq, status, message, holder_token, failure)
   local b = body(seq)
-  local f = call('HMGET', jkey(seq), 'id', 'ts', 'state', 'token', 'builder', 'bucket')
+  local f = call('HMGET', jkey(seq), 'id', 'ts', 'state', 'token', 'builder', 'bucket', 'dur')
   local id, ts, was, builder = f[1], f[2], f[3], f[5] or ''
   local task = task_of(id, ts)
   if was == 'ready' or was == 'offered' then withdraw(seq, f[6]) end
+  if was == 'blocked' then call('SREM', K.held, seq) end
   if was == 'running' then call('ZREM', K.leases, seq) end
   if was == 'publishing' then
     call('ZREM', P .. 'line:' .. b.target_repo, task)
@@ -313,20 +374,37 @@ local function end_job(seq, status, message, holder_token)
     wake_database = true
   end
   note('SREM', seq, b)
-  record_end(task, status, message, f[4], builder, holder_token)
+  record_end(task, status, message, f[4], builder, holder_token, not replacing and call('HGET', K.bodies, seq) or nil)
   call('HSET', K.ends, id, ts)
-  event('ended', id, ts, b, message, 's', status, 'b', builder)
+  event('ended', id, ts, b, message, 's', status, 'b', builder, 'f', failure or '', 'd', f[7] or '')
   count('status:' .. status)
   call('HDEL', K.ids, id)
-  call('HDEL', K.bodies, seq)
+  bury(seq)
   call('DEL', jkey(seq))
   body_cache[seq] = nil
-  if status ~= '5' then
-    for _, d in ipairs(union(want_keys(b, {}))) do
-      if state(d) == 'blocked' then remember_failure(d, id, not GOOD[status]) end
+  want_keys(b, loose_keys)
+  return was, id, b
+end
+
+-- Ends a job alive and gives the state that it was in. The jobs that depended on it are given by loosened, for the caller to settle; they
+-- remember a bad end, or end with it, and those that wait for them too.
+local function end_job(seq, status, message, holder_token, failure)
+  local was, id, b = end_one(seq, status, message, holder_token, failure)
+  if status == '5' then return was end
+  local bad = not GOOD[status]
+  local todo = { b }
+  while #todo > 0 do
+    for _, d in ipairs(union(want_keys(table.remove(todo), {}))) do
+      if state(d) == 'blocked' then
+        if bad and dep_mode() == 'skip' then
+          local _, _, skipped = end_one(d, '2', 'skipped: ' .. id .. ', which it depends on, was not built')
+          todo[#todo + 1] = skipped
+        else
+          remember_failure(d, id, bad)
+        end
+      end
     end
   end
-  want_keys(b, loose_keys)
   return was
 end
 
@@ -345,13 +423,13 @@ local function loosened(first)
   return out
 end
 
--- A running job waits again.
-local function give_back(seq, why)
+-- A running job waits again; further: pairs of fields for the event.
+local function give_back(seq, why, ...)
   local f = call('HMGET', jkey(seq), 'id', 'ts', 'builder')
   call('ZREM', K.leases, seq)
   call('HDEL', jkey(seq), 'builder', 'class', 'since', 'expires', 'grace', 'token')
   call('HSET', jkey(seq), 'state', 'blocked')
-  event('requeued', f[1], f[2], body(seq), why, 'b', f[3])
+  event('requeued', f[1], f[2], body(seq), why, 'b', f[3], ...)
   settle({ seq })
 end
 
@@ -409,7 +487,7 @@ local function finish_task(task, repo, status, message, holder_token)
   local seq = call('HGET', K.ids, (string.gsub(task, ':%d+$', '')))
   local f = call('HMGET', jkey(seq), 'dur', 'base')
   if status == '0' and tonumber(f[1] or '0') > 0 then
-    call('HSET', K.durations, body(seq).arch .. '/' .. f[2], f[1])
+    call('HSET', K.durations, body(seq).arch .. '/' .. f[2], int(math.max(1, math.floor(tonumber(f[1]) / 1000 + 0.5))))
   end
   end_job(seq, status, message, holder_token)
   settle(loosened())

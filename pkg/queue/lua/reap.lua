@@ -1,11 +1,12 @@
--- Takes back leases that ran out, at most 50 a call, and forgets builders not seen for a day.
--- KEYS  all keys (keys.go)
+-- Takes back leases that ran out, at most 50 a call, puts up what has waited for its time, and forgets builders not seen for a day.
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 lost leases after which a job ends  3 gap, ms  4 grace, ms
 -- Gives {more, {body, timestamp, builder, attempt, ended}…}; more is 1 when leases are left.
 -- When nothing was reaped for longer than the gap, Redis or the network was away, or its clock jumped: builders could not renew. Each lease
 -- that ran out meanwhile then gets the grace, once.
 
 allow_when_full()
+call('HSETNX', K.meta, 'protocol', ARGV[1])
 local last = tonumber(call('HGET', K.meta, 'lastreap') or int(now))
 call('HSET', K.meta, 'lastreap', int(now))
 local away = now - last > tonumber(ARGV[3])
@@ -15,6 +16,8 @@ for _, name in ipairs(call('ZRANGEBYSCORE', K.seen, '-inf', int(now - 86400000),
   call('HDEL', K.builders, name)
 end
 
+bury_the_dead()
+local due = put_up_due(1000)
 local expired = call('ZRANGEBYSCORE', K.leases, '-inf', int(now), 'LIMIT', 0, 50)
 local out = { #expired == 50 and 1 or 0 }
 for _, seq in ipairs(expired) do
@@ -38,5 +41,5 @@ for _, seq in ipairs(expired) do
     end
   end
 end
-if #expired > 0 then commit() end
+if due or #expired > 0 then commit() end
 return out

@@ -1,5 +1,5 @@
 -- Moves the end of a lease. A lease that ran out but was not reaped yet is still good.
--- KEYS  all keys (keys.go)
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 job id  3 timestamp  4 token  5 builder  6 ttl, ms
 -- Gives the new end in ms; a delivered job needs no renewal and gives 0. Else CAURLOST or CAURCANCELED.
 

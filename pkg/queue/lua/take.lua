@@ -1,5 +1,5 @@
 -- Gives a holder its turn at the oldest head of a line that nobody works at. What was begun and left five times ends.
--- KEYS  all keys (keys.go)
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 nonce of this call  3 holder  4 ttl, ms  5 turns after which a task ends
 -- Gives {0, wake count} when there is nothing to do, else
 --       {1, target repo, task id, holder token, attempt, kind, …} with kind 'job': body, timestamp, token, result; 'cleanup': JSON.
@@ -41,25 +41,40 @@ local function best_head()
   return best_repo, best_task
 end
 
-local ended_any = false
+-- Builders may write the line (keys.go), but not the bodies: what is published is what somebody has enqueued, in the line of its target repo.
+local function genuine(repo, task)
+  local cleanup = call('HGET', K.cleanups, task)
+  if cleanup then return cjson.decode(cleanup).target_repo == repo end
+  local id, ts = string.match(task, '^(.*):(%d+)$')
+  local seq = id and alive(id, ts)
+  if not seq or state(seq) ~= 'publishing' or call('HEXISTS', K.bodies, seq) == 0 then return false end
+  local b = body(seq)
+  return b.target_repo == repo and id == b.target_repo .. '/' .. b.arch .. '/' .. b.pkgbase
+end
+
+local changed_any = false
 while true do
   local repo, task = best_head()
   if not repo then
-    if ended_any then commit() end
-    return { 0, call('HGET', K.meta, 'database') or '0' }
+    if changed_any then commit() end
+    return { 0, call('HGET', K.count, 'database') or '0' }
   end
   local hold = P .. 'hold:' .. repo
   local old = call('HMGET', hold, 'task', 'takes')
   local takes = 1
   if old[1] == task then takes = tonumber(old[2]) + 1 end
-  if takes <= tonumber(ARGV[5]) then
+  if not genuine(repo, task) then
+    call('ZREM', P .. 'line:' .. repo, task)
+    changed_any = true
+  elseif takes <= tonumber(ARGV[5]) then
     local token = new_token()
     call('HSET', hold, 'holder', ARGV[3], 'token', token, 'task', task, 'takes', takes, 'since', int(now), 'expires', int(now + tonumber(ARGV[4])))
     call('SET', nonce_key, repo .. ' ' .. token, 'EX', 600)
     commit()
     return answer(repo, task, token, takes)
+  else
+    changed_any = true
+    call('DEL', hold)
+    finish_task(task, repo, '7', 'publishing was begun ' .. (takes - 1) .. ' times and never finished')
   end
-  ended_any = true
-  call('DEL', hold)
-  finish_task(task, repo, '7', 'publishing was begun ' .. (takes - 1) .. ' times and never finished')
 end

@@ -1,5 +1,5 @@
 -- How a job or clean-up ended, or which task to wait for. Changes nothing.
--- KEYS  all keys (keys.go)
+-- KEYS  1 the prefix of all keys (keys.go)
 -- ARGV  1 protocol  2 task id, or job id: then the job alive, else the one that ended last
 -- Gives {task id, end as JSON} when it has ended, {task id} when it is alive, CAURNOTFOUND.
 
