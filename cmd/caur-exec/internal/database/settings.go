@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/publish"
@@ -31,6 +32,9 @@ type Settings struct {
 	Packager    string `env:"PACKAGER" help:"PACKAGER of the packages, NAME <ADDRESS>"`
 	LogsURL     string `env:"LOGS_URL" help:"address of the page that shows a log"`
 
+	OnDepFailure string `env:"QUEUE_ON_DEP_FAILURE, default=build" help:"what becomes of jobs whose dependency failed: build, hold (wait until it was built) or skip"`
+	Weights      string `env:"QUEUE_WEIGHTS" help:"shares of build time between target repos as JSON: {\"NAME\": 2}; 1 where not named"`
+
 	Hostname string        `env:"DATABASE_HOSTNAME" help:"name of this process in the queue (default: host name and process id)"`
 	LeaseTTL time.Duration `env:"DATABASE_LEASE, default=2m" help:"how long the queue waits for a sign of life"`
 }
@@ -40,6 +44,11 @@ func (s *Settings) Check() []string {
 	_, problems := parseSources(s.SourceRepos)
 	_, more := parseTargets(s.TargetRepos)
 	problems = append(problems, more...)
+	_, more = parseWeights(s.Weights)
+	problems = append(problems, more...)
+	if !slices.Contains([]string{"build", "hold", "skip"}, s.OnDepFailure) {
+		problems = append(problems, "QUEUE_ON_DEP_FAILURE: build, hold or skip")
+	}
 	if (s.GPGPath == "") == (s.SigningKeyFile == "") {
 		problems = append(problems, "GPG_PATH: set it, or SIGNING_KEY_FILE, and not both")
 	}
@@ -56,6 +65,7 @@ func (s *Settings) Check() []string {
 func (s *Settings) advert() queue.Advert {
 	sources, _ := parseSources(s.SourceRepos)
 	targets, _ := parseTargets(s.TargetRepos)
+	weights, _ := parseWeights(s.Weights)
 	path := s.AdvertisedPath
 	if path == "" {
 		path = s.LandingPath
@@ -63,7 +73,7 @@ func (s *Settings) advert() queue.Advert {
 	return queue.Advert{
 		Image: s.Image, Packager: s.Packager, LogsURL: s.LogsURL,
 		Landing:     queue.Landing{Host: s.Host, Port: s.Port, User: s.User, Path: path},
-		SourceRepos: sources, TargetRepos: targets,
+		SourceRepos: sources, TargetRepos: targets, OnDepFailure: s.OnDepFailure, Weights: weights,
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 func TestReposAreReadAndMistakesNamedByTheirPath(t *testing.T) {
 	sources := func(text string) []string { _, problems := parseSources(text); return problems }
 	targets := func(text string) []string { _, problems := parseTargets(text); return problems }
+	weights := func(text string) []string { _, problems := parseWeights(text); return problems }
 	tests := []struct {
 		read       func(string) []string
 		text, want string // want is the beginning of each problem, joined by "; "
@@ -44,6 +45,12 @@ func TestReposAreReadAndMistakesNamedByTheirPath(t *testing.T) {
 		{targets, `{"demo": {"extra_keyrings": "https://a"}}`, "PACKAGE_TARGET_REPOS.demo.extra_keyrings: a list"},
 		{targets, `{"demo": {"extra_repos": [3], "keyrings": []}}`,
 			"PACKAGE_TARGET_REPOS.demo.extra_repos[0]: an object; PACKAGE_TARGET_REPOS.demo.keyrings: unknown key; known are extra_keyrings, extra_repos"},
+		{weights, ``, ""},
+		{weights, `{"demo": 2, "other": 1000}`, ""},
+		{weights, `[1]`, "QUEUE_WEIGHTS: an object"},
+		{weights, `{"demo": 0}`, "QUEUE_WEIGHTS.demo: a whole number from 1 to 1000"},
+		{weights, `{"demo": 1.5}`, "QUEUE_WEIGHTS.demo: a whole number"},
+		{weights, `{"demo": "2"}`, "QUEUE_WEIGHTS.demo: a whole number"},
 	}
 	for _, tt := range tests {
 		problems := tt.read(tt.text)
@@ -75,12 +82,14 @@ func TestAllMistakesInTheSettingsAreNamedAtOnce(t *testing.T) {
 	if s, err := load(t, nil); err != nil || s.Port != 22 || s.SignDB {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	_, err := load(t, map[string]string{"PACKAGE_REPOS": "{", "PACKAGE_TARGET_REPOS": "[]", "GPG_PATH": "", "DATABASE_PORT": "70000", "DATABASE_LEASE": "1ms"})
+	_, err := load(t, map[string]string{"PACKAGE_REPOS": "{", "PACKAGE_TARGET_REPOS": "[]", "GPG_PATH": "", "DATABASE_PORT": "70000", "DATABASE_LEASE": "1ms",
+		"QUEUE_ON_DEP_FAILURE": "panic", "QUEUE_WEIGHTS": "{"})
 	var wrong *settings.Error
 	if !errors.As(err, &wrong) || wrong.ExitCode() != 2 {
 		t.Fatalf("error is %v", err)
 	}
-	for _, part := range []string{"PACKAGE_REPOS: not JSON", "PACKAGE_TARGET_REPOS: an object", "GPG_PATH: set it, or SIGNING_KEY_FILE", "DATABASE_PORT", "DATABASE_LEASE"} {
+	for _, part := range []string{"PACKAGE_REPOS: not JSON", "PACKAGE_TARGET_REPOS: an object", "GPG_PATH: set it, or SIGNING_KEY_FILE", "DATABASE_PORT", "DATABASE_LEASE",
+		"QUEUE_ON_DEP_FAILURE: build, hold or skip", "QUEUE_WEIGHTS: not JSON"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is missing in: %v", part, err)
 		}
@@ -92,16 +101,17 @@ func TestAllMistakesInTheSettingsAreNamedAtOnce(t *testing.T) {
 
 func TestWhatBuildersAreTold(t *testing.T) {
 	s, err := load(t, map[string]string{"DATABASE_HOST": "repo.example.org", "DATABASE_PORT": "2222", "DATABASE_USER": "landing", "BUILDER_IMAGE": "image",
-		"PACKAGER": "Tess <t@example.org>", "LOGS_URL": "https://example.org/logs.html",
+		"PACKAGER": "Tess <t@example.org>", "LOGS_URL": "https://example.org/logs.html", "QUEUE_ON_DEP_FAILURE": "hold", "QUEUE_WEIGHTS": `{"demo": 3}`,
 		"PACKAGE_TARGET_REPOS": `{"demo": {"extra_repos": [{"name": "x", "servers": ["https://a"]}], "extra_keyrings": ["https://k"]}}`})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := queue.Advert{
 		Image: "image", Packager: "Tess <t@example.org>", LogsURL: "https://example.org/logs.html",
-		Landing:     queue.Landing{Host: "repo.example.org", Port: 2222, User: "landing", Path: "/landing"},
-		SourceRepos: map[string]queue.SourceRepo{"packages": {URL: "https://example.org/packages.git"}},
-		TargetRepos: map[string]queue.TargetRepo{"demo": {ExtraRepos: []queue.ExtraRepo{{Name: "x", Servers: []string{"https://a"}}}, ExtraKeyrings: []string{"https://k"}}},
+		Landing:      queue.Landing{Host: "repo.example.org", Port: 2222, User: "landing", Path: "/landing"},
+		SourceRepos:  map[string]queue.SourceRepo{"packages": {URL: "https://example.org/packages.git"}},
+		TargetRepos:  map[string]queue.TargetRepo{"demo": {ExtraRepos: []queue.ExtraRepo{{Name: "x", Servers: []string{"https://a"}}}, ExtraKeyrings: []string{"https://k"}}},
+		OnDepFailure: "hold", Weights: map[string]int{"demo": 3},
 	}
 	if diff := cmp.Diff(want, s.advert()); diff != "" {
 		t.Error(diff)
