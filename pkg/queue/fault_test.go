@@ -40,7 +40,7 @@ func TestEveryMessageMayComeTwice(t *testing.T) {
 		must(t, script.Load(t.Context(), client).Err())
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		x := &machine{q: fresh(doubled), m: newModel()}
+		x := newMachine(fresh(doubled))
 		reap := func(rt *rapid.T) { // its answer is what was done by that one message
 			q := x.q
 			x.q = New(client, func(n *Queue) { n.keys = q.keys })

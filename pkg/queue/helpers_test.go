@@ -208,6 +208,8 @@ func (c *counter) take() []string {
 // leftovers gives the keys that an empty queue must not have.
 func leftovers(t testing.TB, q *Queue) []string {
 	t.Helper()
+	_, err := q.Reap(context.Background()) // removes the bodies of what builders ended
+	must(t, err)
 	var left []string
 	for _, key := range q.rdb.Keys(t.Context(), q.keys.prefix+"*").Val() {
 		name := strings.TrimPrefix(key, q.keys.prefix)

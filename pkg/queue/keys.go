@@ -56,6 +56,7 @@ var keyTable = [...]key{
 	{"drained", "set: builders that get no jobs", no, read, read},
 	{"advert", "string: what the database role tells builders, JSON", no, read, no},
 	{"events", "stream", write, write, read},
+	{"audit", "stream: what administrators did", no, no, read},
 	{"none", "never there: scripts delete it to be let on when memory is full", write, write, no},
 	{"j:", "SEQ, hash: what changes about a job alive: state id ts bucket path est prio nb base token lost retries why fail builder class since expires rtoken grace dur(ms) bad", write, write, read},
 	{"w:", "ARCH:NAME, set: SEQ of jobs alive that depend on NAME", write, write, no},

@@ -54,13 +54,16 @@ var modelBuilders = []Builder{
 
 // machine drives the queue and the model side by side.
 type machine struct {
-	q      *Queue
-	m      *model
-	leases []*Lease    // all that were ever given
-	turns  []*Delivery // all that were ever given
-	tokens int64
-	n      int
+	q       *Queue
+	m       *model
+	leases  []*Lease    // all that were ever given
+	turns   []*Delivery // all that were ever given
+	tokens  int64
+	retried map[string]bool // tasks whose job was enqueued again
+	n       int
 }
+
+func newMachine(q *Queue) *machine { return &machine{q: q, m: newModel(), retried: map[string]bool{}} }
 
 func (x *machine) now(l *Lease) *modelJob {
 	j := x.m.alive[l.Job.ID()]

@@ -16,7 +16,7 @@ import (
 func TestTheQueueDoesWhatTheModelDoes(t *testing.T) {
 	client := fastRedis(t).Client()
 	rapid.Check(t, func(rt *rapid.T) {
-		x := &machine{q: fresh(client), m: newModel()}
+		x := newMachine(fresh(client))
 		x.m.mode = rapid.SampledFrom([]string{"build", "hold", "skip"}).Draw(rt, "on failure of a dependency")
 		x.m.fair.Weights = map[string]int{"r1": rapid.IntRange(1, 5).Draw(rt, "weight")}
 		check(rt, x.q.Advertise(ctx(rt), Advert{OnDepFailure: x.m.mode, Weights: x.m.fair.Weights}))
@@ -59,7 +59,9 @@ func work(ctx context.Context, q *Queue, b Builder, seed uint64, allQueued *atom
 			}
 			continue
 		}
-		switch (round >> 33) % 8 {
+		switch (round >> 33) % 9 {
+		case 8:
+			err = q.Retry(ctx, l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, time.Millisecond)
 		case 0:
 			err = q.Requeue(ctx, l)
 		case 1:
@@ -139,6 +141,9 @@ func TestManyClientsAtOnceKeepTheOrderAndFinishEverything(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		q := fresh(client)
 		batch := someJobs(rt, 25)
+		for i := range batch {
+			batch[i].NotBefore = min(batch[i].NotBefore, 1)
+		}
 		all := map[string]Job{}
 		for _, j := range batch {
 			all[j.ID()] = j
@@ -151,8 +156,8 @@ func TestManyClientsAtOnceKeepTheOrderAndFinishEverything(t *testing.T) {
 		publishing, stop := context.WithCancel(limited)
 		var builders, publishers sync.WaitGroup
 		var allQueued atomic.Bool
-		errs := make(chan error, 20)
-		for i := range rapid.IntRange(1, 6).Draw(rt, "builders") {
+		errs := make(chan error, 60)
+		for i := range rapid.IntRange(1, 50).Draw(rt, "builders") {
 			builders.Go(func() {
 				b := Builder{Name: "h" + strconv.Itoa(i+1), Class: "9"}
 				if i == 0 {

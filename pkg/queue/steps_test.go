@@ -92,26 +92,28 @@ func (x *machine) clockJumps(t *rapid.T) {
 	}
 }
 
-// retryEnded has a job built again that ended.
+// retryEnded has a job built again that ended: each once, and never while one of its identity is alive.
 func (x *machine) retryEnded(t *rapid.T) {
 	id := x.someID(t)
 	ts := x.q.rdb.HGet(ctx(t), x.q.keys.key("ends"), id).Val()
+	wanted := x.m.alive[id] == nil && ts != "" && !x.replaced(t, id, ts) && !x.retried[id+":"+ts]
 	e, err := x.q.RetryEnded(ctx(t), id)
-	if errors.Is(err, ErrNotFound) || e.Duplicate {
-		if x.m.alive[id] == nil && ts != "" && !e.Duplicate && !x.replaced(t, id, ts) {
-			t.Fatalf("%s has ended and is not there to retry", id)
-		}
+	if err != nil && !errors.Is(err, ErrNotFound) || wanted != (err == nil && x.isAlive(t, id) && x.m.alive[id] == nil) {
+		t.Fatalf("retry of %s, wanted %v: %+v, %v", id, wanted, e, err)
+	}
+	if !wanted {
 		return
 	}
-	check(t, err)
-	if x.m.alive[id] != nil || !slices.Equal(e.Added, []string{id}) {
-		t.Fatalf("retry of %s: %+v", id, e)
-	}
+	x.retried[id+":"+ts] = true
 	for _, w := range x.snapshot(t).Waiting {
 		if w.Job.ID() == id {
 			x.m.add(w.Job, 1)
 		}
 	}
+}
+
+func (x *machine) isAlive(t *rapid.T, id string) bool {
+	return x.q.rdb.HExists(ctx(t), x.q.keys.key("ids"), id).Val()
 }
 
 func (x *machine) replaced(t *rapid.T, id, ts string) bool {

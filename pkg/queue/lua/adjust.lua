@@ -14,6 +14,7 @@ if ARGV[4] == 'prioritise' then
   call('HSET', jkey(seq), 'prio', ARGV[5])
   if was ~= 'blocked' then
     call('ZREM', P .. 'ready:' .. call('HGET', jkey(seq), 'bucket'), member(seq))
+    call('ZREM', K.later, seq)
     put_up(seq)
   end
 else
