@@ -11,7 +11,6 @@ import (
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
-	"github.com/caur-build/caur/cmd/caur-exec/internal/failure"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 	"github.com/caur-build/caur/pkg/queue"
 )
@@ -59,32 +58,6 @@ func TestAnIdleBuilderThatIsDrainedEnds(t *testing.T) {
 	close(drain)
 	if err := <-v.runDrained(&scripted{}, drain); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAFailedBuildSaysWhyInItsLog(t *testing.T) {
-	v := newSite(t)
-	v.advertise(nil)
-	logs := map[string]string{
-		"caur-greeting": "==> Starting check()...\n--- FAIL: TestX (0.00s)\n==> ERROR: A failure occurred in check().\n    Aborting...\n",
-		"caur-hello":    "[caur: the build ran out of memory; its limit is 512 MiB (BUILDER_LIMITS_RAM)]\n",
-		"caur-patched":  "\x1b[1m==> ERROR:\x1b[0m One or more files did not pass the validity check!\n",
-	}
-	v.run(&scripted{play: func(_ context.Context, spec container.Spec, out io.Writer) (int, error) {
-		if _, err := io.WriteString(out, logs[request(t, spec).Pkgbase]); err != nil {
-			t.Error(err)
-		}
-		return 4, nil
-	}})
-
-	v.enqueue(v.job("caur-greeting"), v.job("caur-hello"), v.job("caur-patched"), v.job("nowhere"))
-	for pkgbase, class := range map[string]string{
-		"caur-greeting": failure.Test, "caur-hello": failure.Memory, "caur-patched": failure.Checksum, "nowhere": failure.Package,
-	} {
-		v.wantEnd(pkgbase, queue.Failed, "")
-		if log := v.log(pkgbase); !strings.Contains(log, "==> caur: reason: "+class+"\n") {
-			t.Errorf("%s: the log does not tell %s:\n%s", pkgbase, class, log)
-		}
 	}
 }
 

@@ -24,3 +24,9 @@ func (b *builder) explain(r *queue.Result, j *job, class string, tail *failure.T
 	}
 	r.Failure = &queue.Failure{Class: class, Lines: lines}
 }
+
+// again says whether a build that failed is worth another try, later: its sources or a mirror did not answer, and this was
+// the first time.
+func (b *builder) again(lease *queue.Lease, r queue.Result) bool {
+	return b.RetryAfter > 0 && lease.Retries == 0 && r.Failure != nil && failure.Transient(r.Failure.Class) && r.Status != queue.TimedOut
+}

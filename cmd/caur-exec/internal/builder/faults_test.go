@@ -307,7 +307,7 @@ func (w *ward) published(step string, want bool) {
 
 // child is a role as a process.
 type child struct {
-	t    *testing.T
+	t    testing.TB
 	role string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -317,7 +317,7 @@ type child struct {
 	log  bytes.Buffer
 }
 
-func startChild(t *testing.T, role string, env []string) *child {
+func startChild(t testing.TB, role string, env []string) *child {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

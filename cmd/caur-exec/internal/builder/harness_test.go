@@ -53,7 +53,7 @@ func build(file string) int {
 
 // site is a small installation: queue and logs in a real Redis, a PKGBUILD repository, directories.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	redis   *testenv.RedisServer
 	queue   *queue.Queue
@@ -65,7 +65,7 @@ type site struct {
 }
 
 // newSite makes one. extra are further settings, NAME=VALUE.
-func newSite(t *testing.T, extra ...string) *site {
+func newSite(t testing.TB, extra ...string) *site {
 	t.Helper()
 	v := &site{t: t, redis: testenv.Redis(t, "--appendonly", "yes", "--appendfsync", "always"), source: testenv.PackageRepo(t), dir: t.TempDir()}
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
@@ -142,7 +142,7 @@ func (v *site) run(engine container.Engine) (stop func() error) {
 	return stop
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimSpace(string(p)))

@@ -114,6 +114,8 @@ func (b *builder) finish(ctx, kept context.Context, lease *queue.Lease, r queue.
 		return queue.CanceledRequeued, retry(detached, func(ctx context.Context) error { return b.Queue.Requeue(ctx, lease) })
 	case r.Status == queue.Success:
 		return r.Status, retry(detached, func(ctx context.Context) error { return b.Queue.Deliver(ctx, lease, r) })
+	case b.again(lease, r):
+		return queue.CanceledRequeued, retry(detached, func(ctx context.Context) error { return b.Queue.Retry(ctx, lease, r, b.RetryAfter) })
 	}
 	return r.Status, retry(detached, func(ctx context.Context) error { return b.Queue.Finish(ctx, lease, r) })
 }

@@ -51,7 +51,8 @@ type Settings struct {
 	SSHKeyFile   string          `env:"SSH_KEY_FILE, default=/app/sshkey" help:"file with the private key for SSH"`
 	KnownHosts   string          `env:"SSH_KNOWN_HOSTS, default=/app/known_hosts" help:"known_hosts file with the pinned keys of SSH servers"`
 
-	LeaseTTL time.Duration `env:"BUILDER_LEASE, default=2m" help:"how long the queue waits for a sign of life"`
+	RetryAfter time.Duration `env:"BUILDER_RETRY_AFTER, default=15m" help:"when a build whose sources or mirror did not answer is tried once more; 0s: never"`
+	LeaseTTL   time.Duration `env:"BUILDER_LEASE, default=2m" help:"how long the queue waits for a sign of life"`
 }
 
 // Check says what is wrong with the values, for settings.Load.
@@ -73,6 +74,7 @@ func (s *Settings) Check() []string {
 	wrong(s.Pids < 0, "BUILDER_LIMITS_PIDS=%d: must not be negative", s.Pids)
 	wrong(s.CodeSkip < 1 || s.CodeSkip > 255, "CI_CODE_SKIP=%d: must be from 1 to 255", s.CodeSkip)
 	wrong(s.LeaseTTL < 10*time.Second, "BUILDER_LEASE=%v: must be at least 10s", s.LeaseTTL)
+	wrong(s.RetryAfter < 0 || s.RetryAfter > 7*24*time.Hour, "BUILDER_RETRY_AFTER=%v: must be from 0s to 168h", s.RetryAfter)
 	for _, v := range []struct{ name, value, allowed string }{
 		{"CONTAINER_ENGINE", s.Engine, "docker podman none"}, {"BUILDER_PULL", s.Pull, "auto never"},
 		{"BUILDER_OVERLAY", s.Overlay, "auto always never"}, {"CI_BUILD_NETWORK", s.BuildNetwork, "none"},

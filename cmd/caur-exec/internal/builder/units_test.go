@@ -266,14 +266,14 @@ func TestWrongSettingsAreAllNamedAtOnce(t *testing.T) {
 	err := settings.Load(t.Context(), &s, settings.Map(map[string]string{
 		"BUILDER_HOSTNAME": "a/b", "SHARED_PATH": "relative", "BUILDER_TIMEOUT": "0", "BUILDER_JOBS": "0", "CONTAINER_ENGINE": "lxc",
 		"BUILDER_PULL": "always", "BUILDER_OVERLAY": "maybe", "CI_BUILD_NETWORK": "host", "CI_CODE_SKIP": "300", "BUILDER_LEASE": "1s",
-		"BUILDER_LIMITS_CPUS": "-1", "BUILDER_LIMITS_RAM": "-1", "BUILDER_LIMITS_PIDS": "-1", "BUILDER_EXTRA_MOUNTS": "/ok,not", "BUILDER_CACHE_MAX_GB": "-1", "BUILDER_CLASS": "a b",
+		"BUILDER_LIMITS_CPUS": "-1", "BUILDER_LIMITS_RAM": "-1", "BUILDER_LIMITS_PIDS": "-1", "BUILDER_EXTRA_MOUNTS": "/ok,not", "BUILDER_CACHE_MAX_GB": "-1", "BUILDER_CLASS": "a b", "BUILDER_RETRY_AFTER": "-1s",
 	}))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, name := range []string{
 		"BUILDER_HOSTNAME", "SHARED_PATH", "BUILDER_TIMEOUT", "BUILDER_JOBS", "CONTAINER_ENGINE", "BUILDER_PULL", "BUILDER_OVERLAY",
-		"CI_BUILD_NETWORK", "CI_CODE_SKIP", "BUILDER_LEASE", "BUILDER_LIMITS_CPUS", "BUILDER_LIMITS_RAM", "BUILDER_LIMITS_PIDS", "BUILDER_EXTRA_MOUNTS", "BUILDER_CACHE_MAX_GB", "BUILDER_CLASS",
+		"CI_BUILD_NETWORK", "CI_CODE_SKIP", "BUILDER_LEASE", "BUILDER_LIMITS_CPUS", "BUILDER_LIMITS_RAM", "BUILDER_LIMITS_PIDS", "BUILDER_EXTRA_MOUNTS", "BUILDER_CACHE_MAX_GB", "BUILDER_CLASS", "BUILDER_RETRY_AFTER",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named:\n%v", name, err)
