@@ -29,16 +29,20 @@ func loadScripts() scripts {
 // Key layout. pkgbase never holds a colon (queue and web check names), so the
 // parts cannot run into each other.
 //
-//	{caur-log}:meta:PKGBASE:TIMESTAMP    hash: token size started builder [status ended]
+//	{caur-log}:meta:PKGBASE:TIMESTAMP    hash: token size started builder mark marks [status ended]
 //	{caur-log}:data:PKGBASE:TIMESTAMP    stream: one entry a chunk, and END
+//	{caur-log}:times:PKGBASE:TIMESTAMP   list of OFFSET:MILLISECONDS: when the log was that long, one a second
 //	{caur-log}:index:PKGBASE             sorted set of the timestamps that have a log
 const tag = "{caur-log}"
 
 func metaKey(k Key) string           { return tag + ":meta:" + k.String() }
 func dataKey(k Key) string           { return tag + ":data:" + k.String() }
+func timesKey(k Key) string          { return tag + ":times:" + k.String() }
 func indexKey(pkgbase string) string { return tag + ":index:" + pkgbase }
 
-func scriptKeys(k Key) []string { return []string{metaKey(k), dataKey(k), indexKey(k.Pkgbase)} }
+func scriptKeys(k Key) []string {
+	return []string{metaKey(k), dataKey(k), indexKey(k.Pkgbase), timesKey(k)}
+}
 
 // String gives PKGBASE:TIMESTAMP.
 func (k Key) String() string { return fmt.Sprintf("%s:%d", k.Pkgbase, k.Timestamp) }
