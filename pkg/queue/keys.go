@@ -13,7 +13,7 @@ const hashTag = "{caur}"
 type key struct {
 	name    string // in the scripts K.NAME; with a colon at the end: a family, which scripts build from the prefix
 	content string
-	// What the credentials of each role may do with it; deploy/redis/users.acl is held against this table.
+	// What the credentials of each role may do with it: deploy/redis/users.acl is this table.
 	pipeline, builder, web access
 }
 
@@ -48,12 +48,12 @@ var keyTable = [...]key{
 	{"buckets", "set: ARCH|CLASS|TARGET_REPO that may have ready jobs", write, write, no},
 	{"vtime", "hash: target repo → build time had, in ms, divided by its weight", no, write, no},
 	{"weights", "hash: target repo → weight, as advertised", no, read, no},
-	{"arches", "set: architectures ever seen", write, read, no},
+	{"arches", "set: architectures ever seen", write, read, read},
 	{"lines", "set: target repos that may have a line", write, write, read},
 	{"cleanups", "hash: task id → clean-up in a line, JSON", write, no, read},
-	{"builders", "hash: builder → JSON", no, write, read},
-	{"seen", "zset: builder by last claim or renewal, Unix ms", no, write, read},
-	{"drained", "set: builders that get no jobs", no, read, read},
+	{"builders", "hash: builder → JSON", read, write, read},
+	{"seen", "zset: builder by last claim or renewal, Unix ms", read, write, read},
+	{"drained", "set: builders that get no jobs", read, read, read},
 	{"advert", "string: what the database role tells builders, JSON", no, read, no},
 	{"events", "stream", write, write, read},
 	{"audit", "stream: what administrators did", no, no, read},

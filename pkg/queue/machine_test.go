@@ -54,16 +54,19 @@ var modelBuilders = []Builder{
 
 // machine drives the queue and the model side by side.
 type machine struct {
-	q       *Queue
-	m       *model
-	leases  []*Lease    // all that were ever given
-	turns   []*Delivery // all that were ever given
-	tokens  int64
-	retried map[string]bool // tasks whose job was enqueued again
-	n       int
+	q                      *Queue // of the database role
+	pipeline, builder, web *Queue
+	m                      *model
+	leases                 []*Lease    // all that were ever given
+	turns                  []*Delivery // all that were ever given
+	tokens                 int64
+	retried                map[string]bool // tasks whose job was enqueued again
+	n                      int
 }
 
-func newMachine(q *Queue) *machine { return &machine{q: q, m: newModel(), retried: map[string]bool{}} }
+func newMachine(q *Queue) *machine {
+	return &machine{q: q, pipeline: q, builder: q, web: q, m: newModel(), retried: map[string]bool{}}
+}
 
 func (x *machine) now(l *Lease) *modelJob {
 	j := x.m.alive[l.Job.ID()]
@@ -80,7 +83,7 @@ func (x *machine) enqueue(t *rapid.T) {
 	if rapid.IntRange(0, 5).Draw(t, "cleanup") == 0 {
 		b.Cleanup = &Cleanup{TargetRepo: "r1", Arch: "x86_64"}
 	}
-	e, err := x.q.Enqueue(ctx(t), b)
+	e, err := x.pipeline.Enqueue(ctx(t), b)
 	check(t, err)
 	var replaced, canceled []string
 	for _, j := range batch {
@@ -106,7 +109,7 @@ func (x *machine) enqueue(t *rapid.T) {
 		j.Timestamp = stamps[j.ID()]
 		x.m.add(j, paths[i])
 	}
-	again, err := x.q.Enqueue(ctx(t), b)
+	again, err := x.pipeline.Enqueue(ctx(t), b)
 	check(t, err)
 	if !again.Duplicate {
 		t.Fatal("a batch id was accepted twice")
@@ -124,7 +127,7 @@ func (x *machine) timestamps(t *rapid.T) map[string]int64 {
 
 func (x *machine) claim(t *rapid.T) {
 	b := rapid.SampledFrom(modelBuilders).Draw(t, "builder")
-	l, err := x.q.Claim(ctx(t), b, time.Hour)
+	l, err := x.builder.Claim(ctx(t), b, time.Hour)
 	check(t, err)
 	want := x.m.next(b)
 	if (l == nil) != (want == nil) || l != nil && l.Job.TaskID() != want.task {
@@ -160,14 +163,14 @@ func (x *machine) useLease(t *rapid.T) {
 	running := j != nil && j.state == "running"
 	switch op := rapid.SampledFrom([]string{"renew", "deliver", "deliver", "finish", "finish", "requeue", "retry"}).Draw(t, "with lease"); op {
 	case "renew":
-		if err := x.q.Renew(ctx(t), l, time.Hour); j == nil {
+		if err := x.builder.Renew(ctx(t), l, time.Hour); j == nil {
 			refused(t, err)
 		} else {
 			check(t, err)
 		}
 	case "deliver":
 		// Delivering again is no fault, even when it has been published since.
-		err := x.q.Deliver(ctx(t), l, Result{})
+		err := x.builder.Deliver(ctx(t), l, Result{})
 		if running {
 			check(t, err)
 			j.state = "publishing"
@@ -177,30 +180,30 @@ func (x *machine) useLease(t *rapid.T) {
 		}
 	case "finish":
 		status := rapid.SampledFrom([]Status{AlreadyBuilt, Failed, TimedOut}).Draw(t, "status")
-		err := x.q.Finish(ctx(t), l, Result{Status: status})
+		err := x.builder.Finish(ctx(t), l, Result{Status: status})
 		if running {
 			check(t, err)
 			x.m.end(j, status)
-			check(t, x.q.Finish(ctx(t), l, Result{Status: status}))
+			check(t, x.builder.Finish(ctx(t), l, Result{Status: status}))
 		} else if s, ok := x.m.ended[l.Job.TaskID()]; !ok || s != status || err != nil {
 			refused(t, err)
 		}
 	case "retry":
 		after := rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "after")
-		err := x.q.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after)
+		err := x.builder.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after)
 		if running {
 			check(t, err)
 			j.state, j.builder, j.later, j.retries = "waiting", "", after > 0, j.retries+1
-			check(t, x.q.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after))
+			check(t, x.builder.Retry(ctx(t), l, Result{Status: Failed, Failure: &Failure{Class: "download"}}, after))
 		} else if err != nil {
 			refused(t, err)
 		}
 	case "requeue":
-		err := x.q.Requeue(ctx(t), l)
+		err := x.builder.Requeue(ctx(t), l)
 		if running {
 			check(t, err)
 			j.state, j.builder = "waiting", ""
-			check(t, x.q.Requeue(ctx(t), l))
+			check(t, x.builder.Requeue(ctx(t), l))
 		} else if err != nil {
 			refused(t, err)
 		}
@@ -296,7 +299,7 @@ func (x *machine) takeOver(t *rapid.T, repo string) {
 
 func (x *machine) cancel(t *rapid.T) {
 	id := rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "repo") + "/x86_64/" + rapid.SampledFrom(bases).Draw(t, "base")
-	err := x.q.Cancel(ctx(t), id)
+	err := x.pipeline.Cancel(ctx(t), id)
 	if j := x.m.alive[id]; j != nil {
 		check(t, err)
 		x.m.end(j, Canceled)
@@ -331,7 +334,7 @@ func (x *machine) reap(t *rapid.T) {
 }
 
 func (x *machine) snapshot(t *rapid.T) *Snapshot {
-	s, err := x.q.Snapshot(ctx(t))
+	s, err := x.web.Snapshot(ctx(t))
 	check(t, err)
 	return s
 }
@@ -346,10 +349,10 @@ func (x *machine) finishAll(t *rapid.T) {
 	for range 1000 {
 		progress := false
 		for _, b := range append(modelBuilders, Builder{Name: "all", Class: "99"}) {
-			l, err := x.q.Claim(ctx(t), b, time.Hour)
+			l, err := x.builder.Claim(ctx(t), b, time.Hour)
 			check(t, err)
 			if l != nil {
-				check(t, x.q.Deliver(ctx(t), l, Result{}))
+				check(t, x.builder.Deliver(ctx(t), l, Result{}))
 				progress = true
 			}
 		}
@@ -363,7 +366,7 @@ func (x *machine) finishAll(t *rapid.T) {
 		}
 		running := x.snapshot(t).Running
 		for _, r := range running {
-			check(t, x.q.Cancel(ctx(t), r.Job.ID()))
+			check(t, x.pipeline.Cancel(ctx(t), r.Job.ID()))
 			progress = true
 		}
 		if !progress {

@@ -20,7 +20,7 @@ func (x *machine) someID(t *rapid.T) string {
 
 func (x *machine) prioritise(t *rapid.T) {
 	id, priority := x.someID(t), rapid.IntRange(-2, 2).Draw(t, "priority")
-	err := x.q.Prioritise(ctx(t), id, priority)
+	err := x.pipeline.Prioritise(ctx(t), id, priority)
 	if j := x.m.alive[id]; j != nil && j.state == "waiting" {
 		check(t, err)
 		j.job.Priority = priority
@@ -31,7 +31,7 @@ func (x *machine) prioritise(t *rapid.T) {
 
 func (x *machine) release(t *rapid.T) {
 	id := x.someID(t)
-	err := x.q.Release(ctx(t), id)
+	err := x.pipeline.Release(ctx(t), id)
 	if j := x.m.alive[id]; j != nil && j.state == "waiting" {
 		check(t, err)
 		j.failedDeps = nil
@@ -97,7 +97,7 @@ func (x *machine) retryEnded(t *rapid.T) {
 	id := x.someID(t)
 	ts := x.q.rdb.HGet(ctx(t), x.q.keys.key("ends"), id).Val()
 	wanted := x.m.alive[id] == nil && ts != "" && !x.replaced(t, id, ts) && !x.retried[id+":"+ts]
-	e, err := x.q.RetryEnded(ctx(t), id)
+	e, err := x.pipeline.RetryEnded(ctx(t), id)
 	if err != nil && !errors.Is(err, ErrNotFound) || wanted != (err == nil && x.isAlive(t, id) && x.m.alive[id] == nil) {
 		t.Fatalf("retry of %s, wanted %v: %+v, %v", id, wanted, e, err)
 	}
@@ -117,7 +117,7 @@ func (x *machine) isAlive(t *rapid.T, id string) bool {
 }
 
 func (x *machine) replaced(t *rapid.T, id, ts string) bool {
-	_, message, err := x.q.WaitTask(ctx(t), id+":"+ts)
+	_, message, err := x.pipeline.WaitTask(ctx(t), id+":"+ts)
 	check(t, err)
 	return strings.HasPrefix(message, "replaced")
 }
