@@ -23,7 +23,7 @@ type ProtocolError struct{ Queue, Ours int }
 func (e *ProtocolError) Error() string {
 	older := "this program is older than the queue: update it"
 	if e.Ours > e.Queue {
-		older = "this program is newer than the queue: update the other programs, let the queue run empty, or update the queue"
+		older = "this program is newer than the queue: update the other programs, the database role takes the queue over when the last of them has finished its build"
 	}
 	return fmt.Sprintf("the queue in Redis speaks protocol %d, this program speaks %d; %s", e.Queue, e.Ours, older)
 }

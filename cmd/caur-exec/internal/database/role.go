@@ -46,6 +46,11 @@ func Run(ctx context.Context, s Settings, q *queue.Queue, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
+	if err := r.upgrade(ctx); err != nil && ctx.Err() == nil {
+		return err
+	} else if err != nil {
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range min(len(r.advert.TargetRepos), workersAtMost) {
 		g.Go(func() error { r.work(ctx); return nil })
