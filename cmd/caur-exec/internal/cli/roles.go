@@ -15,6 +15,8 @@ import (
 	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/database"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/metrics"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/notify"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/web"
 	"github.com/caur-build/caur/internal/command"
 	"github.com/caur-build/caur/internal/redisconn"
@@ -23,9 +25,10 @@ import (
 
 type (
 	webRole struct {
-		Web   web.Settings
-		Logs  logSettings
-		Redis redisconn.Config
+		Web     web.Settings
+		Metrics metrics.Settings
+		Logs    logSettings
+		Redis   redisconn.Config
 	}
 	builderRole struct {
 		Builder builder.Settings
@@ -34,7 +37,9 @@ type (
 	}
 	databaseRole struct {
 		Database database.Settings
+		Notify   notify.Settings
 		Web      web.Settings
+		Metrics  metrics.Settings
 		Logs     logSettings
 		Redis    redisconn.Config
 	}
@@ -76,7 +81,10 @@ serves them too; this is for a machine of its own.` + settingsHelp(webRole{}) + 
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}
-			return a.run(cmd.Context(), s.Redis, s.Logs, "", func(w *work) error { return w.web(s.Web) })
+			return a.run(cmd.Context(), s.Redis, s.Logs, "", func(w *work) error {
+				w.measure(s.Metrics)
+				return w.web(s.Web)
+			})
 		},
 	}
 	flags.add(cmd)
@@ -89,7 +97,7 @@ func (a *app) database() *cobra.Command {
 		Use:   "database",
 		Short: "Keep the package repositories: sign, publish, clean up; serve web pages",
 		Long: `Takes finished packages from the landing zone, signs them, and keeps the databases that pacman reads. It also returns jobs
-of dead builders to the queue, tells builders what they need to know, and serves the web pages. Several may run; one at
+of dead builders to the queue, tells builders what they need to know, tells forges and people what became of jobs, and serves the web pages. Several may run; one at
 a time publishes to a target repo.` + settingsHelp(databaseRole{}) + exitStatus,
 		Example: `  export REPO_PATH=/srv/repo LANDING_ZONE_PATH=/srv/landing GPG_PATH=/srv/gnupg
   export PACKAGE_REPOS='{"packages": {"url": "https://git.example.org/packages.git"}}' PACKAGE_TARGET_REPOS='{"my-repo": {}}'
@@ -102,7 +110,10 @@ a time publishes to a target repo.` + settingsHelp(databaseRole{}) + exitStatus,
 				return err
 			}
 			return a.run(cmd.Context(), s.Redis, s.Logs, "", func(w *work) error {
-				w.database(s.Database)
+				w.measure(s.Metrics)
+				if err := w.database(s.Database, s.Notify); err != nil {
+					return err
+				}
 				if serve {
 					return w.web(s.Web)
 				}
@@ -123,6 +134,7 @@ type work struct {
 	queue     *queue.Queue
 	logs      *buildlog.Store
 	snapshots *web.Snapshots
+	metrics   *metrics.Metrics
 }
 
 // run connects to Redis, starts roles, and returns when all have ended: because ctx has, or because one failed, which
@@ -162,8 +174,10 @@ func (w *work) role(name string, run func(context.Context) error) {
 	})
 }
 
-func (w *work) database(s database.Settings) {
-	w.role("database", func(ctx context.Context) error { return database.Run(ctx, s, w.queue, w.log) })
+func (w *work) database(s database.Settings, n notify.Settings) error {
+	observer := w.observe(&s)
+	w.role("database", func(ctx context.Context) error { return database.Run(ctx, s, w.queue, w.log, observer) })
+	return w.notify(n)
 }
 
 // web listens before it returns, so that an address that is taken is known before other roles begin to work.
@@ -176,6 +190,7 @@ func (w *work) web(s web.Settings) error {
 		Settings: s, Queue: w.snapshots, Logs: w.logs, Log: w.log,
 		Ping: func(ctx context.Context) error { return w.rdb.Ping(ctx).Err() },
 	})
+	server.AddMetrics(w.metrics.Handler())
 	w.log.Info("web pages are served", "address", listener.Addr().String())
 	w.role("web", func(ctx context.Context) error { return server.Serve(ctx, listener) })
 	return nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/database"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/metrics"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/notify"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/standalone"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/web"
 	"github.com/caur-build/caur/internal/redisconn"
@@ -22,8 +24,10 @@ import (
 type allRoles struct {
 	Data     string `env:"STANDALONE_DATA, default=/var/lib/caur" help:"directory of the private Redis"`
 	Database database.Settings
+	Notify   notify.Settings
 	Builder  builder.Settings
 	Web      web.Settings
+	Metrics  metrics.Settings
 	Logs     logSettings
 	Redis    redisconn.Config
 }
@@ -99,12 +103,15 @@ func (s *allRoles) hideSecrets() error {
 
 func (a *app) runAll(ctx context.Context, s *allRoles, serve bool) error {
 	return a.run(ctx, s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error {
+		w.measure(s.Metrics)
 		if serve {
 			if err := w.web(s.Web); err != nil {
 				return err
 			}
 		}
-		w.database(s.Database)
+		if err := w.database(s.Database, s.Notify); err != nil {
+			return err
+		}
 		w.builder(s.Builder, nil)
 		return nil
 	})

@@ -37,14 +37,35 @@ type role struct {
 	zone      *landing.Zone
 	log       *slog.Logger
 	advert    queue.Advert
+	observer  Observer
 }
+
+// Observer is told how publishing goes.
+type Observer interface {
+	Published(targetRepo string, status queue.Status, took time.Duration) // a delivery or clean-up came to its end
+	Retried(targetRepo string)                                            // an attempt failed because of this machine, and is repeated
+}
+
+type noObserver struct{}
+
+func (noObserver) Published(string, queue.Status, time.Duration) {}
+func (noObserver) Retried(string)                                {}
+
+// Option changes Run.
+type Option func(*role)
+
+// WithObserver lets o watch.
+func WithObserver(o Observer) Option { return func(r *role) { r.observer = o } }
 
 // Run does the work of the database role until ctx ends, then returns nil. What it cannot start without (the signing
 // key, the directories, a repository that can be recovered) is an error.
-func Run(ctx context.Context, s Settings, q *queue.Queue, log *slog.Logger) error {
+func Run(ctx context.Context, s Settings, q *queue.Queue, log *slog.Logger, opts ...Option) error {
 	r, err := newRole(ctx, s, q, log)
 	if err != nil {
 		return err
+	}
+	for _, o := range opts {
+		o(r)
 	}
 	if err := r.upgrade(ctx); err != nil && ctx.Err() == nil {
 		return err
@@ -70,7 +91,7 @@ func newRole(ctx context.Context, s Settings, q *queue.Queue, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	r := &role{name: s.Hostname, ttl: s.LeaseTTL, q: q, zone: zone, log: log, advert: s.advert()}
+	r := &role{name: s.Hostname, ttl: s.LeaseTTL, q: q, zone: zone, log: log, advert: s.advert(), observer: noObserver{}}
 	if r.name == "" {
 		host, err := os.Hostname()
 		if err != nil {
@@ -221,7 +242,9 @@ func (r *role) handle(ctx context.Context, d *queue.Delivery) {
 	log := r.log.With("task", d.ID, "builder", d.Result.Builder)
 	turn, stop := r.q.KeepDelivery(ctx, d, r.ttl)
 	defer stop()
+	began := time.Now()
 	status, message, err := r.process(turn, d)
+	took := time.Since(began)
 	if err != nil && turn.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(turn), err)
 	}
@@ -244,6 +267,7 @@ func (r *role) handle(ctx context.Context, d *queue.Delivery) {
 		log.Warn("the end of the delivery is not noted, it will be taken again", "error", err)
 		return
 	}
+	r.observer.Published(d.TargetRepo, status, took)
 	switch {
 	case d.Job == nil:
 	case status == queue.Canceled:
@@ -288,6 +312,7 @@ func (r *role) process(ctx context.Context, d *queue.Delivery) (queue.Status, st
 		return out, err
 	}, backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxTries(publishTries), backoff.WithNotify(
 		func(err error, next time.Duration) {
+			r.observer.Retried(d.TargetRepo)
 			r.log.Warn("publishing failed, will try again", "task", d.ID, "error", err, "in", next)
 		}))
 	var refused *publish.Refused

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -59,6 +60,12 @@ func (s *Settings) Check() []string {
 		problems = append(problems, "DATABASE_LEASE: at least one second, such as 2m")
 	}
 	return problems
+}
+
+// TargetRepoNames are the target repos, sorted.
+func (s *Settings) TargetRepoNames() []string {
+	targets, _ := parseTargets(s.TargetRepos)
+	return slices.Sorted(maps.Keys(targets))
 }
 
 // advert is what builders are told.
