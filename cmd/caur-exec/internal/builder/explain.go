@@ -19,7 +19,11 @@ func (b *builder) explain(r *queue.Result, j *job, class string, tail *failure.T
 	}
 	facts.TimedOut = facts.TimedOut || r.Status == queue.TimedOut
 	found, lines := b.failures.Classify(tail.Bytes(), facts)
-	if class == "" {
+	switch {
+	case class != "":
+	case r.Status == queue.SoftwareFailure && failure.Transient(found):
+		class = failure.Unknown // we know what went wrong, and it was no download that may work later
+	default:
 		class = found
 	}
 	r.Failure = &queue.Failure{Class: class, Lines: lines}

@@ -112,6 +112,9 @@ func (c *PackageConfig) readWords(file *conf.File) (err error) {
 	case "", "default":
 	case "none":
 		c.Offline = true
+		if slices.Contains(c.Privileges, Sudo) { // who becomes root gets out of everything
+			err = errors.Join(err, fmt.Errorf("%s:%d: %s=sudo and %s=none exclude each other", file.Name(), file.Line(privileges), privileges, network))
+		}
 	default:
 		err = errors.Join(err, fmt.Errorf("%s:%d: %s=%q: must be none or default", file.Name(), file.Line(network), network, text))
 	}

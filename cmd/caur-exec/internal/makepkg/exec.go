@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 	"time"
@@ -23,6 +24,11 @@ func (b *build) makepkg(ctx context.Context) (int, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeLimit)
 		defer cancel()
+	}
+	if b.config.Offline {
+		if code, err := b.fetchSources(ctx); code != CodeOK || err != nil {
+			return timedOut(code, err)
+		}
 	}
 	code, err := b.makepkgOnce(ctx)
 	if code != CodeAlreadyBuilt || err != nil || len(b.inRepo) == 0 {
@@ -46,9 +52,35 @@ func timedOut(code int, err error) (int, error) {
 	return code, err
 }
 
+// makepkgOnce runs makepkg; without network when the package asks for that.
 func (b *build) makepkgOnce(ctx context.Context) (int, error) {
-	args := makepkgArgs("--config", b.makepkgConfPath, "--skippgpcheck", "--noconfirm", "--nosign")
-	return b.status(ctx, 0, nil, b.userChild("bash", args...))
+	args := b.makepkgArgs()
+	if !b.config.Offline {
+		return b.status(ctx, 0, nil, b.userChild("bash", args...))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return CodeFailed, fmt.Errorf("find our own program: %w", err)
+	}
+	return b.status(ctx, 0, nil, b.userChild(self, append([]string{"offline", "--", "bash"}, args...)...))
+}
+
+func (b *build) makepkgArgs(more ...string) []string {
+	return makepkgArgs(append([]string{"--config", b.makepkgConfPath, "--skippgpcheck", "--noconfirm", "--nosign"}, more...)...)
+}
+
+// fetchSources lets makepkg download the sources, while there is a network. What the PKGBUILD left running is ended
+// before the network is gone for the rest: it might lend its own.
+func (b *build) fetchSources(ctx context.Context) (int, error) {
+	code, err := b.status(ctx, 0, nil, b.userChild("bash", b.makepkgArgs("--verifysource")...))
+	b.killLeftovers()
+	if code == CodeAlreadyBuilt {
+		code = CodeOK // makepkg will say it again, and it is judged there
+	}
+	if code == CodeOK && err == nil {
+		b.say("the sources are here; from now on there is no network (CI_BUILD_NETWORK=none)")
+	}
+	return code, err
 }
 
 // notInRepo lists what makepkg would build now, with the version that pgkver() gave, and the repository does not have.

@@ -105,8 +105,10 @@ func TestPackageConfig(t *testing.T) {
 	}{
 		{"", PackageConfig{ExtraTimeout: 1}, ""},
 		{"BUILDER_CACHE_SOURCES=true\nBUILDER_EXTRA_TIMEOUT='2.5'\nBUILDER_ALLOW_PROHIBITED=true\n", PackageConfig{CacheSources: true, ExtraTimeout: 2.5, AllowProhibited: true}, ""},
-		{"BUILDER_PRIVILEGES='sudo SYS_ADMIN,CAP_MKNOD:SYS_ADMIN'\nCI_BUILD_NETWORK=none\n",
-			PackageConfig{ExtraTimeout: 1, Privileges: []string{"MKNOD", "SYS_ADMIN", "sudo"}, Offline: true}, ""},
+		{"BUILDER_PRIVILEGES='SYS_ADMIN,CAP_MKNOD:SYS_ADMIN'\nCI_BUILD_NETWORK=none\n",
+			PackageConfig{ExtraTimeout: 1, Privileges: []string{"MKNOD", "SYS_ADMIN"}, Offline: true}, ""},
+		{"BUILDER_PRIVILEGES='sudo SYS_ADMIN'\n", PackageConfig{ExtraTimeout: 1, Privileges: []string{"SYS_ADMIN", "sudo"}}, ""},
+		{"BUILDER_PRIVILEGES=sudo\nCI_BUILD_NETWORK=none\n", PackageConfig{}, "exclude each other"},
 		{"BUILDER_PRIVILEGES=\nCI_BUILD_NETWORK=default\n", PackageConfig{ExtraTimeout: 1}, ""},
 		{"\nBUILDER_PRIVILEGES=root\n", PackageConfig{}, ".CI/config:2: BUILDER_PRIVILEGES"},
 		{"BUILDER_PRIVILEGES=$(id)\n", PackageConfig{}, ".CI/config:1: BUILDER_PRIVILEGES"},

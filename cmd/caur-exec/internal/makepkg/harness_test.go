@@ -15,6 +15,7 @@ import (
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/offline"
 	"github.com/caur-build/caur/internal/testenv"
 )
 
@@ -23,6 +24,10 @@ func TestMain(m *testing.M) {
 	container.MaybeInit()
 	if len(os.Args) == 3 && os.Args[1] == "build" {
 		os.Exit(build(os.Args[2]))
+	}
+	if len(os.Args) > 3 && os.Args[1] == "offline" {
+		fmt.Fprintln(os.Stderr, offline.Exec(os.Args[3:], os.Environ()))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
