@@ -15,6 +15,7 @@ import (
 	"github.com/caur-build/caur/cmd/caur-exec/internal/builder"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/database"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/history"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/metrics"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/notify"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/web"
@@ -186,8 +187,10 @@ func (w *work) web(s web.Settings) error {
 	if err != nil {
 		return fmt.Errorf("serve web pages: %w (WEB_PORT or --web-port chooses another port)", err)
 	}
+	past := history.New(w.queue.Events)
+	w.role("history", past.Run)
 	server := web.New(web.Options{
-		Settings: s, Queue: w.snapshots, Logs: w.logs, Log: w.log,
+		Settings: s, Queue: w.snapshots, Logs: w.logs, Log: w.log, History: past, Control: w.queue,
 		Ping: func(ctx context.Context) error { return w.rdb.Ping(ctx).Err() },
 	})
 	server.AddMetrics(w.metrics.Handler())

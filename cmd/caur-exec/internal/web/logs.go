@@ -1,15 +1,13 @@
 package web
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 )
@@ -76,92 +74,44 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request, key buildlog.K
 		s.noLog(w, r, err)
 		return
 	}
-	offset, partial, ok := startOf(r, info)
-	if !ok {
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size))
-		text(w, http.StatusRequestedRangeNotSatisfiable, "the log does not reach that far")
-		return
-	}
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold a live log back
-	code := http.StatusOK
+	h.Set("X-Log-Size", strconv.FormatInt(info.Size, 10))
 	if !info.Ended.IsZero() {
-		h.Set("Accept-Ranges", "bytes")
-		h.Set("Content-Length", strconv.FormatInt(max(info.Size-offset, 0), 10))
-		if partial {
-			code = http.StatusPartialContent
-			h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, info.Size-1, info.Size))
+		h.Set("X-Log-Status", strconv.Itoa(info.Status))
+	}
+	if strings.Contains(r.Header.Get("Accept"), sse) {
+		from, err := strconv.ParseInt(cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("offset"), "0"), 10, 64)
+		if err != nil || from < 0 || from > info.Size {
+			text(w, http.StatusRequestedRangeNotSatisfiable, errRange.Error())
+			return
 		}
+		s.streamEvents(w, r, key, from)
+		return
+	}
+	p, err := partOf(r, info)
+	if err != nil {
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size))
+		text(w, http.StatusRequestedRangeNotSatisfiable, err.Error())
+		return
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	total := "*" // of a log that grows
+	if !info.Ended.IsZero() {
+		total = strconv.FormatInt(info.Size, 10)
+		h.Set("Accept-Ranges", "bytes")
+		if p.to < 0 {
+			h.Set("Content-Length", strconv.FormatInt(info.Size-p.from, 10))
+		}
+	}
+	if p.code == http.StatusPartialContent {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%s", p.from, p.to-1, total))
+		h.Set("Content-Length", strconv.FormatInt(p.to-p.from, 10))
 	}
 	if r.Method == http.MethodHead {
-		w.WriteHeader(code)
+		w.WriteHeader(p.code)
 		return
 	}
-	s.stream(w, r, key, offset, code)
-}
-
-// startOf gives the byte to begin with: ?offset=N, or "Range: bytes=N-" of a log that has ended (what curl -C sends).
-// Other ranges are ignored, as RFC 9110 allows; a growing log has no length to state in a range.
-func startOf(r *http.Request, info buildlog.Info) (offset int64, partial, ok bool) {
-	if v := r.URL.Query().Get("offset"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		return n, false, err == nil && n >= 0 && n <= info.Size
-	}
-	from, isRange := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
-	if digits, open := strings.CutSuffix(from, "-"); isRange && open && !info.Ended.IsZero() {
-		if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n >= 0 {
-			return n, true, n < info.Size
-		}
-	}
-	return 0, false, true
-}
-
-// stream sends a log until its END. Each piece goes out at once; a client that does not read it in time is dropped.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, key buildlog.Key, offset int64, code int) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		w.Header().Del("Content-Length")
-		w.Header().Set("Retry-After", "10")
-		text(w, http.StatusServiceUnavailable, "too many logs are being read, try again soon")
-		return
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
-	follower, err := s.opt.Logs.Follow(ctx, key, offset)
-	if err != nil {
-		w.Header().Del("Content-Length")
-		s.noLog(w, r, err)
-		return
-	}
-	defer follower.Close()
-
-	out := http.NewResponseController(w)
-	w.WriteHeader(code)
-	for {
-		if err = out.SetWriteDeadline(time.Now().Add(s.limits.write)); err == nil {
-			err = out.Flush()
-		}
-		if err != nil {
-			return // the client has gone
-		}
-		data, err := follower.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = out.SetWriteDeadline(time.Now().Add(s.limits.write))
-		}
-		if err == nil {
-			_, err = w.Write(data)
-		}
-		if err != nil {
-			s.opt.Log.Debug("log stream ended early", "log", key.String(), "error", err)
-			panic(http.ErrAbortHandler) // a normal end would look like the log's
-		}
-	}
+	s.stream(w, r, key, p)
 }

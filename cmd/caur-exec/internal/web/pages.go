@@ -5,17 +5,15 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
 	"github.com/caur-build/caur/pkg/queue"
 )
 
@@ -25,21 +23,73 @@ var templateFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// rowsShown bounds the lists of the overview; the counts above them are complete, and the API gives all rows.
-const rowsShown = 200
+// head is what every page has.
+type head struct {
+	Title, Nav string
+	Query      string // in the search field
+	Here       string // this page, relative: where forms lead back to
+	AdminOn    bool   // there is an administrator's token
+	Admin      bool   // who asks has given it
+	Now        time.Time
+}
+
+func (s *Server) head(r *http.Request, title, nav string) head {
+	here := path.Base(r.URL.Path)
+	if !strings.HasSuffix(here, ".html") {
+		here = "./"
+	} else if r.URL.RawQuery != "" {
+		here += "?" + r.URL.RawQuery
+	}
+	return head{Title: title, Nav: nav, Here: here, AdminOn: s.admin.enabled, Admin: s.admin.loggedIn(r), Now: s.now().UTC()}
+}
 
 func parsePages() *template.Template {
 	functions := template.FuncMap{
-		"log": func(j *queue.Job) string { return logLink("", *j) },
-		"ago": ago,
+		"log":    func(j queue.Job) string { return logLink("", j) },
+		"logptr": func(j *queue.Job) string { return logLink("", *j) },
+		"ago":    ago,
+		"span":   span,
+		"base":   base,
+		"state":  statusState,
+		"pkg":    func(name string) string { return "package.html?name=" + url.QueryEscape(name) },
+		"bld":    func(name string) string { return "builder.html?name=" + url.QueryEscape(name) },
 		"class": func(c string) string {
 			if c == "" {
 				return "1"
 			}
 			return c
 		},
+		"icon": func(state string) string { return icons[state] },
+		"utc":  func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") },
+		"date": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+		"badge": func(state, text string) badge {
+			return badge{state, text}
+		},
+		"act": func(h head, action, target, label string) actForm { return actForm{h, action, target, label} },
 	}
 	return template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/*.html"))
+}
+
+// badge is a state with its sign and word: colour never says it alone.
+type badge struct{ State, Text string }
+
+// actForm is a button of an administrator.
+type actForm struct {
+	Head                  head
+	Action, Target, Label string
+}
+
+var icons = map[string]string{"good": "✓", "bad": "✕", "running": "▶", "ready": "●", "blocked": "◌", "held": "⏸", "publishing": "↑", "off": "–", "drained": "⏸", "warn": "!"}
+
+// statusState is the look of an end state.
+func statusState(s queue.Status) string {
+	switch {
+	case s.Good():
+		return "good"
+	case s == queue.Canceled || s == queue.CanceledRequeued:
+		return "off"
+	}
+	return "bad"
 }
 
 // ago is a duration for people: 3 s, 12 min, 5 h, 2 d.
@@ -57,6 +107,15 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf("%d d", int(d.Hours()/24))
 }
 
+// span is a duration to compare with others: 0:07, 12:30, 1:02:03.
+func span(d time.Duration) string {
+	seconds := int(max(d, 0).Round(time.Second).Seconds())
+	if seconds < 3600 {
+		return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
+}
+
 func (s *Server) render(w http.ResponseWriter, r *http.Request, name string, data any) {
 	var page bytes.Buffer // a template that fails halfway must not leave half a page
 	if err := s.pages.ExecuteTemplate(&page, name, data); err != nil {
@@ -65,71 +124,9 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, name string, dat
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Vary", "Cookie")
 	_, _ = page.WriteTo(w) // the client may have gone
 }
-
-// logPage shows a log in a terminal view. The log itself is fetched by the page's script, or read as plain text.
-func (s *Server) logPage(w http.ResponseWriter, r *http.Request) {
-	id, stamp := r.URL.Query().Get("id"), r.URL.Query().Get("timestamp")
-	if stamp == "" {
-		if _, ok := logKey(w, id, "0"); !ok {
-			return
-		}
-		// Settled once: should the page lose its connection, it must go on with the same log.
-		newest, err := s.opt.Logs.Newest(r.Context(), id)
-		switch {
-		case err == nil:
-			stamp = strconv.FormatInt(newest.Timestamp, 10)
-		case !errors.Is(err, buildlog.ErrNotFound):
-			s.unavailable(w, r, err)
-			return
-		}
-	}
-	data := struct {
-		Pkgbase, Source string
-		Queued          time.Time
-	}{Pkgbase: id, Source: "api/logs/" + id}
-	if stamp != "" {
-		key, ok := logKey(w, id, stamp)
-		if !ok {
-			return
-		}
-		data.Source += fmt.Sprintf("/%d", key.Timestamp)
-		data.Queued = time.UnixMilli(key.Timestamp).UTC()
-	}
-	s.render(w, r, "log.html", data)
-}
-
-// overview shows what runs, waits and is published, and the builders.
-func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
-	v, err := s.opt.Queue.get(r.Context())
-	if err != nil {
-		s.unavailable(w, r, err)
-		return
-	}
-	data := overviewData{Snapshot: v.queue, Now: v.queue.Time, Shown: v.queue.Waiting}
-	data.Shown = data.Shown[:min(len(data.Shown), rowsShown)]
-	data.More = len(v.queue.Waiting) - len(data.Shown)
-	for _, j := range v.queue.Waiting {
-		if j.Ready {
-			data.Ready++
-		}
-	}
-	s.render(w, r, "overview.html", data)
-}
-
-type overviewData struct {
-	*queue.Snapshot
-	Now         time.Time
-	Shown       []queue.WaitingJob
-	More, Ready int
-}
-
-// Since is the time from t to the moment of the snapshot.
-func (d overviewData) Since(t time.Time) time.Duration { return d.Now.Sub(t) }
-
-// Waited is how long a job has waited.
-func (d overviewData) Waited(j queue.Job) time.Duration { return d.Since(time.UnixMilli(j.Timestamp)) }
 
 // asset serves a file of the pages. The hash lets browsers keep it and still see an update at once.
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {

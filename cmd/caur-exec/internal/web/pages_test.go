@@ -14,7 +14,7 @@ import (
 
 var (
 	linkSyntax   = regexp.MustCompile(`(?:href|src|action|data-source)="([^"]*)"`)
-	inlineSyntax = regexp.MustCompile(`(?i)<script(?:\s[^>]*)?>[^<]|\sstyle=|\son[a-z]+=|<style|javascript:`)
+	inlineSyntax = regexp.MustCompile(`(?i)<script(?:\s[^>]*)?>[^<]|<[a-z][^<>]*\s(?:style|on[a-z]+)=|<style|javascript:`)
 )
 
 // hostile is what a log or a name may hold.
@@ -57,7 +57,7 @@ func TestPagesHaveRelativeLinksAndNothingInline(t *testing.T) {
 	evil.Waiting[1].BlockedBy = []string{"<img src=x onerror=alert(1)>"}
 	s := newSite(t, fixed(evil))
 	s.finishedLog(key, hostile)
-	for _, path := range []string{"/", "/logs/", "/logs.html?id=p", "/logs.html?id=p&timestamp=1700000000000", "/logs/logs.html?id=p&timestamp=1"} {
+	for _, path := range []string{"/", "/logs/", "/queue.html", "/graph.html", "/package.html?name=p", "/builder.html?name=b1", "/failures.html", "/search.html?q=a", "/logs.html?id=p", "/logs.html?id=p&timestamp=1700000000000", "/logs/logs.html?id=p&timestamp=1"} {
 		code, page := s.get(path)
 		if code != 200 {
 			t.Errorf("%s: %d", path, code)
@@ -73,6 +73,9 @@ func TestPagesHaveRelativeLinksAndNothingInline(t *testing.T) {
 			t.Errorf("%s has %d links", path, len(links))
 		}
 		for _, link := range links {
+			if strings.HasPrefix(link[1], "https://aur.archlinux.org/pkgbase/") {
+				continue // a link for people: nothing is fetched from there
+			}
 			if strings.HasPrefix(link[1], "/") || strings.Contains(link[1], "//") || strings.HasPrefix(link[1], "..") {
 				t.Errorf("%s: link to %q is not relative", path, link[1])
 			}
@@ -87,14 +90,17 @@ func TestPagesHaveRelativeLinksAndNothingInline(t *testing.T) {
 }
 
 func TestScriptsNeverMakeMarkupOfALog(t *testing.T) {
-	// The whole defence of log.js is that it has no way to turn text into markup.
-	script, err := fs.ReadFile(assetFiles, "assets/log.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function(", "setAttribute", ".href", "http:", "https:"} {
-		if strings.Contains(string(script), word) {
-			t.Errorf("log.js uses %s", word)
+	// The whole defence of these scripts is that they have no way to turn text into markup.
+	for _, name := range []string{"log.js", "logindex.js", "ansi.js"} {
+		script, err := fs.ReadFile(assetFiles, "assets/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(script), "link.href = `#L${line + 1}`", "") // a number of ours
+		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function(", "setAttribute", ".href", "http:", "https:"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s uses %s", name, word)
+			}
 		}
 	}
 }
@@ -128,9 +134,9 @@ func TestOverviewShowsTheStateAndStaysSmall(t *testing.T) {
 		t.Errorf("%d, %d bytes", code, len(page))
 	}
 	for _, want := range []string{
-		`<a href="logs.html?timestamp=1700000000002&amp;id=gcc-git">gcc-git</a>`, `id=libstdc%2B%2B5">libstdc&#43;&#43;5</a>`,
-		"<td>60 s</td>", "<td>3 h</td>", "chaotic-aur/x86_64/zlib", "failed: chaotic-aur/x86_64/old", "clean-up",
-		"<dd>2502</dd>", "and 2302 more", "no builder takes it", "2023-11-14 22:15:00 UTC", "<noscript><meta http-equiv=\"refresh\"",
+		`<a href="package.html?name=gcc-git">gcc-git</a>`, `href="logs.html?timestamp=1700000000002&amp;id=gcc-git"`, `id=libstdc%2B%2B5`, `>libstdc&#43;&#43;5</a>`,
+		`<td class="num">1:00</td>`, `<td class="num">3:00:00</td>`, `<a href="package.html?name=zlib">zlib</a>`, "failed: old", "clean-up",
+		`<a href="queue.html">2502</a>`, "and 2452 more", "no builder takes it", "2023-11-14 22:15:00 UTC", "<noscript><meta http-equiv=\"refresh\"",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the overview lacks %q", want)

@@ -14,8 +14,10 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// bodyTime is how long the body of a request may take: no route wants one.
-const bodyTime = 5 * time.Second
+const (
+	bodyTime = 5 * time.Second // that the body of a request may take
+	maxBody  = 16 << 10        // bytes, of the few requests that have one
+)
 
 // protect sets the headers of every answer and refuses what no route wants before it gets to one.
 func (s *Server) protect(next http.Handler) http.Handler {
@@ -25,11 +27,14 @@ func (s *Server) protect(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
-		if r.ContentLength != 0 {
+		if s.takesBody(r) {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // fails in tests without a connection
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		} else if r.ContentLength != 0 {
 			// Reading the rest of a body has no time limit of its own in net/http.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // fails in tests without a connection
 			h.Set("Connection", "close")
-			text(w, http.StatusRequestEntityTooLarge, "no request here has a body")
+			text(w, http.StatusRequestEntityTooLarge, "a request like this has no body")
 			return
 		}
 		if !plainPath(r.URL.Path) {
@@ -80,8 +85,8 @@ func (s *Server) allowOrigin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Range, Cache-Control")
-	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Retry-After")
+	h.Set("Access-Control-Allow-Headers", "Range, Cache-Control, Last-Event-ID")
+	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Retry-After, X-Log-Size, X-Log-Status")
 	h.Set("Access-Control-Max-Age", "86400")
 }
 

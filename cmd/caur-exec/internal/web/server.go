@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/buildlog"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/history"
+	"github.com/caur-build/caur/pkg/queue"
 )
 
 const (
@@ -33,6 +35,9 @@ type Options struct {
 	Settings Settings
 	Queue    *Snapshots
 	Logs     *buildlog.Store
+	History  *history.Index // the caller runs it
+	// Control does what administrators ask for, and keeps the audit log. Used only with Settings.AdminToken.
+	Control *queue.Queue
 	// Ping says whether Redis can be reached.
 	Ping func(context.Context) error
 	Log  *slog.Logger
@@ -40,19 +45,27 @@ type Options struct {
 
 // Server serves the routes.
 type Server struct {
-	opt     Options
-	limits  limits
-	pages   *template.Template
-	streams chan struct{} // one slot for each open log stream
-	ending  context.Context
-	end     context.CancelFunc
-	handler http.Handler
+	opt       Options
+	limits    limits
+	pages     *template.Template
+	streams   chan struct{} // one slot for each open log stream
+	listeners chan struct{} // one slot for each client that follows events
+	versions  *versions
+	admin     *admin
+	now       func() time.Time
+	ending    context.Context
+	end       context.CancelFunc
+	handler   http.Handler
 }
 
 // New makes a server. It serves nothing until Serve is called; Handler works at once.
 func New(opt Options) *Server {
 	s := &Server{opt: opt, limits: usualLimits, pages: parsePages(),
-		streams: make(chan struct{}, max(1, opt.Settings.MaxConnections*3/4))}
+		streams: make(chan struct{}, max(1, opt.Settings.MaxConnections*3/4)), listeners: make(chan struct{}, max(1, opt.Settings.MaxConnections/4)),
+		versions: newVersions(opt.Settings.RepoPath), admin: newAdmin(opt.Settings.AdminToken), now: time.Now}
+	if s.opt.History == nil {
+		s.opt.History = history.New(nil)
+	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.handler = s.protect(s.routes())
 	return s
@@ -60,28 +73,6 @@ func New(opt Options) *Server {
 
 // Handler is the whole site.
 func (s *Server) Handler() http.Handler { return s.handler }
-
-func (s *Server) routes() http.Handler {
-	site := http.NewServeMux()
-	site.HandleFunc("GET /api/logs/{pkgbase}/{timestamp}", s.log)
-	site.HandleFunc("GET /api/logs/{pkgbase}", s.newestLog)
-	site.HandleFunc("GET /api/queue/stats", s.queueJSON(stats))
-	site.HandleFunc("GET /api/queue/packages", s.queueJSON(packages))
-	site.HandleFunc("GET /api/queue/metrics", s.queueJSON(metrics))
-	site.HandleFunc("GET /logs.html", s.logPage)
-	site.HandleFunc("GET /assets/{name}", s.asset)
-	site.HandleFunc("GET /healthz", healthz)
-	site.HandleFunc("GET /readyz", s.readyz)
-	site.HandleFunc("GET /{$}", s.overview)
-	all := http.NewServeMux()
-	all.Handle("/", site)
-	all.Handle("/logs/", http.StripPrefix("/logs", site))
-	all.HandleFunc("GET /logs", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Location", "logs/") // relative; http.Redirect would make it absolute
-		w.WriteHeader(http.StatusFound)
-	})
-	return all
-}
 
 // Serve answers requests on l until ctx ends, then lets answers under way finish, cuts log streams off, and returns nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {

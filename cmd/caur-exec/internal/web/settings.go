@@ -5,7 +5,12 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+
+	"github.com/caur-build/caur/internal/settings"
 )
+
+// minToken keeps tokens out that can be guessed.
+const minToken = 16
 
 // Settings of the web role.
 type Settings struct {
@@ -14,6 +19,9 @@ type Settings struct {
 	LogsURL        string   `env:"LOGS_URL" help:"address of the page that shows a log, as people reach it"`
 	Origins        []string `env:"CORS_ORIGINS" help:"origins whose pages may read the API, with commas; * for all"`
 	MaxConnections int      `env:"WEB_MAX_CONNECTIONS, default=4096" help:"connections at once; three quarters of them may be log streams"`
+	// RepoPath is that of the database role; a web role alone may have it, too.
+	RepoPath   string          `env:"REPO_PATH" help:"folder of the package repositories, for the versions in it"`
+	AdminToken settings.Secret `env:"WEB_ADMIN_TOKEN" help:"allows who has it to cancel, retry, prioritise and drain; at least 16 characters (default: nobody may)"`
 }
 
 // Check says what is wrong with the values.
@@ -24,6 +32,9 @@ func (s *Settings) Check() []string {
 	}
 	if s.MaxConnections < 4 {
 		problems = append(problems, "WEB_MAX_CONNECTIONS: at least 4")
+	}
+	if !s.AdminToken.IsZero() && len(s.AdminToken.Reveal()) < minToken {
+		problems = append(problems, "WEB_ADMIN_TOKEN: shorter than 16 characters")
 	}
 	if s.LogsURL != "" {
 		if u, err := url.Parse(s.LogsURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {

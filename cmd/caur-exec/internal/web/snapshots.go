@@ -30,7 +30,8 @@ type view struct {
 	queue *queue.Snapshot
 	err   error
 	live  func() map[buildlog.Key]bool // logs that may still grow
-	json  sync.Map                     // shape's name → encoded answer
+	graph func() *graph
+	json  sync.Map // shape's name → encoded answer
 }
 
 // NewSnapshots shares what read gives.
@@ -78,6 +79,7 @@ func (s *Snapshots) refresh(ctx context.Context) {
 	v := &view{}
 	v.queue, v.err = s.read(ctx)
 	v.live = sync.OnceValue(v.liveLogs)
+	v.graph = sync.OnceValue(func() *graph { return newGraph(v.queue) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.latest, s.taken = v, s.now()

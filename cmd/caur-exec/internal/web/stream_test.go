@@ -59,8 +59,13 @@ func TestFinishedLogHasALengthAndRanges(t *testing.T) {
 		{keyPath, "", 200, "0123456789"},
 		{keyPath, "bytes=4-", 206, "456789"},
 		{keyPath, "bytes=0-", 206, "0123456789"},
-		{keyPath, "bytes=2-5", 200, "0123456789"}, // ignored
-		{keyPath, "bytes=-3", 200, "0123456789"},  // ignored
+		{keyPath, "bytes=2-5", 206, "2345"},
+		{keyPath, "bytes=2-99", 206, "23456789"},
+		{keyPath, "bytes=-3", 206, "789"},
+		{keyPath, "bytes=-30", 206, "0123456789"},
+		{keyPath, "bytes=-0", 416, "the log does not reach that far\n"},
+		{keyPath, "bytes=5-2", 200, "0123456789"},     // no range: ignored
+		{keyPath, "bytes=1-2,4-5", 200, "0123456789"}, // several: ignored
 		{keyPath, "lines=4-", 200, "0123456789"},
 		{keyPath, "bytes=10-", 416, "the log does not reach that far\n"},
 		{keyPath + "?offset=7", "", 200, "789"},
