@@ -123,6 +123,8 @@ func (t *target) connect(dial dialFunc) redis.UniversalClient {
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: t.addrs, Username: t.user, Password: t.password, Dialer: dial, ContextTimeoutEnabled: true,
 			DisableIdentity: true, DialerRetries: 1, MaintNotificationsConfig: noUpgrades(),
+			// A node that has died redirects nobody to its successor: the client has to ask the others.
+			ClusterStateReloadInterval: 2 * time.Second,
 		})
 	}
 	return redis.NewClient(&redis.Options{
