@@ -384,4 +384,3 @@ func wrongMarkdown(text string) string {
 	return ""
 }
 
-func child() {}

@@ -15,6 +15,8 @@ import (
 const (
 	parallel     = 8    // statuses sent at once to one forge, each of another check
 	digestAtMost = 2000 // entries in one digest
+	noteTime     = 3 * time.Second
+	graceTime    = 2 * time.Second
 )
 
 // sending is the work for one target.
@@ -164,14 +166,18 @@ func (s *sending) howMany(first entry, total int) (n int, wait time.Duration) {
 
 // attempt sends once. What it gives shows no secret.
 func (t *target) attempt(ctx context.Context, limit time.Duration, send func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { // when all is to end, what is under way has a moment: cut off, it would be sent again
+		sleep(sending, graceTime, nil)
+		cancel()
+	})()
 	defer func() {
 		if p := recover(); p != nil {
 			err = &sendError{reason: redact(fmt.Sprintf("panic: %v\n%s", p, debug.Stack()), t.secrets)}
 		}
 	}()
-	err = send(ctx)
+	err = send(sending)
 	var e *sendError
 	if errors.As(err, &e) {
 		e.reason = redact(e.reason, t.secrets)
@@ -185,11 +191,13 @@ func (t *target) attempt(ctx context.Context, limit time.Duration, send func(con
 
 // settle takes entries out that were sent, or that will never be; done is false for those to be tried again.
 func (s *sending) settle(ctx context.Context, entries []entry, sendErr error) (done bool, err error) {
-	if ctx.Err() != nil {
-		return false, ctx.Err() // whether it was sent is not known: it will be sent again
+	if sendErr == nil { // noted even when all is to end: else it would be sent again
+		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+		defer cancel()
+		return true, s.n.outbox.sent(noting, entries)
 	}
-	if sendErr == nil {
-		return true, s.n.outbox.sent(ctx, entries)
+	if ctx.Err() != nil {
+		return false, ctx.Err() // whether it arrived is not known: it will be sent again
 	}
 	var e *sendError
 	errors.As(sendErr, &e)

@@ -21,6 +21,6 @@ if how == 'dead' then
   call('LTRIM', dead, 0, tonumber(ARGV[3]) - 1)
   call('HINCRBY', P .. 'count', 'dead:' .. target, taken)
 elseif how == 'sent' then
-  call('HINCRBY', P .. 'count', 'sent:' .. target, taken)
+  call('HINCRBY', P .. 'count', 'sent:' .. target, (#ARGV - 3) / 3) -- what was replaced meanwhile was sent all the same
 end
 return taken
