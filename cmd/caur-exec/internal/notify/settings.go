@@ -177,7 +177,7 @@ func (r notifier) forge(source string, client *http.Client) (*forge, error) {
 		base = web.Scheme + "://" + web.Host
 	}
 	f := &forge{kind: r.kind, token: settings.NewSecret(r.token), checkName: r.checkName, client: client}
-	if r.kind == "gitlab" {
+	if r.kind != "github" {
 		f.endpoint = base + "/api/v4/projects/" + url.PathEscape(r.id) + "/statuses/"
 		return f, nil
 	}
