@@ -33,9 +33,11 @@ func BenchmarkAnEmptyPackage(b *testing.B) {
 		}
 	}()
 	var ours, plain time.Duration
+	last := ""
 	for b.Loop() {
 		began := time.Now()
 		v.enqueue(v.job("empty"))
+		last = v.delivered("empty", last)
 		d, _ := v.take()
 		ours += time.Since(began)
 		if err := v.queue.FinishDelivery(v.ctx, d, queue.Success, ""); err != nil {
@@ -51,4 +53,21 @@ func BenchmarkAnEmptyPackage(b *testing.B) {
 	}
 	b.ReportMetric(ours.Seconds()/float64(b.N), "s/build")
 	b.ReportMetric(plain.Seconds()/float64(b.N), "s/plain")
+}
+
+// delivered waits until a job is built, after an event, and fails with its log when it ends otherwise.
+func (v *site) delivered(pkgbase, after string) (event string) {
+	v.t.Helper()
+	for e, err := range v.queue.Events(v.ctx, after) {
+		switch {
+		case err != nil:
+			v.t.Fatal(err)
+		case e.Job == nil || e.Job.Pkgbase != pkgbase:
+		case e.Kind == queue.EventDelivered:
+			return e.ID
+		case e.Kind == queue.EventEnded && e.Status != queue.Success:
+			v.t.Fatalf("%s ended as %v (%s)\n%s", pkgbase, e.Status, e.Message, v.log(pkgbase))
+		}
+	}
+	return ""
 }

@@ -229,6 +229,8 @@ func (w *ward) buildProcesses() (pids []int) {
 func (w *ward) discharge(want queue.Status) {
 	t := w.v.t
 	w.endsOnce(want)
+	w.builder.logged("builder is ready") // it may have been started a moment ago
+	w.database.logged("database role started")
 	for _, c := range []*child{w.builder, w.database} {
 		c.term()
 		c.wantDone()
@@ -315,6 +317,7 @@ type child struct {
 	done chan struct{}
 	mu   sync.Mutex
 	log  bytes.Buffer
+	more chan struct{} // holds one when log has grown
 }
 
 func startChild(t testing.TB, role string, env []string) *child {
@@ -323,7 +326,7 @@ func startChild(t testing.TB, role string, env []string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, role: role, cmd: exec.Command(self), said: make(chan string, 100), done: make(chan struct{})}
+	c := &child{t: t, role: role, cmd: exec.Command(self), said: make(chan string, 100), done: make(chan struct{}), more: make(chan struct{}, 1)}
 	c.cmd.Env, c.cmd.Stderr = env, c
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	c.cmd.WaitDelay = 5 * time.Second
@@ -356,7 +359,23 @@ func startChild(t testing.TB, role string, env []string) *child {
 func (c *child) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
 	return c.log.Write(p)
+}
+
+// logged waits until the role has written that to its log.
+func (c *child) logged(text string) {
+	c.t.Helper()
+	for !strings.Contains(c.text(), text) {
+		select {
+		case <-c.more:
+		case <-c.done:
+			c.t.Fatalf("%s ended and never wrote %q", c.role, text)
+		}
+	}
 }
 
 func (c *child) text() string {
