@@ -18,7 +18,7 @@ func BenchmarkAnEmptyPackage(b *testing.B) {
 	host, image := testenv.Docker(b)
 	_, caurExec := testenv.Binaries(b)
 	v := newSite(b, "CONTAINER_ENGINE=docker", "DOCKER_SOCKET="+host, "BUILDER_PULL=never")
-	v.source.Write("empty/PKGBUILD", "pkgname=empty\npkgver=1\npkgrel=1\narch=(any)\npackage() { :; }\n")
+	v.source.Write("empty/PKGBUILD", "pkgname=empty\npkgver=1\npkgrel=1\narch=(any)\noptions=(!strip)\npackage() { :; }\n")
 	v.source.Commit("test: an empty package")
 	v.advertise(func(a *queue.Advert) { a.Image = image })
 	ctx, cancel := context.WithCancel(v.ctx)
