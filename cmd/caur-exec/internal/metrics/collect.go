@@ -14,7 +14,7 @@ import (
 
 const (
 	freshFor   = 5 * time.Second  // what was read from Redis
-	scrapeTime = 10 * time.Second // reading it may take
+	scrapeTime = 4 * time.Second // reading it may take: Prometheus waits for ten
 )
 
 // source reads what is in Redis, at most every freshFor, however many scrape.
@@ -211,6 +211,7 @@ func (s sink) target(t notify.TargetState) {
 	s.counter("caur_notify_dead_letters_total", float64(t.DeadLetters), t.Target)
 	s.counter("caur_notify_dropped_total", float64(t.Dropped), t.Target)
 	s.gauge("caur_notify_dead_letters", float64(t.Dead), t.Target)
+	s.gauge("caur_notify_failures_in_a_row", float64(t.Failures), t.Target)
 	s.gauge("caur_notify_outbox_length", float64(t.Waiting), t.Target)
 	age := 0.0
 	if !t.Oldest.IsZero() {

@@ -45,6 +45,7 @@ var families = []family{
 	{name: "caur_notify_dead_letters_total", help: "Messages that were given up.", labels: []string{"target"}},
 	{name: "caur_notify_dropped_total", help: "Messages that were dropped because too many waited.", labels: []string{"target"}},
 	{name: "caur_notify_dead_letters", help: "Messages that were given up and are kept.", labels: []string{"target"}},
+	{name: "caur_notify_failures_in_a_row", help: "Attempts to send that failed since the last that did not.", labels: []string{"target"}},
 	{name: "caur_notify_outbox_length", help: "Messages that wait to be sent.", labels: []string{"target"}},
 	{name: "caur_notify_oldest_seconds", help: "Age of the message that waits first.", labels: []string{"target"}},
 }
