@@ -14,6 +14,7 @@ import (
 // withLegacy adds what belongs to the earlier manager to the queue command.
 func (a *app) withLegacy(queue *cobra.Command) *cobra.Command {
 	queue.AddCommand(a.importLegacy())
+	queue.AddCommand(a.transfer()...)
 	return queue
 }
 
