@@ -41,7 +41,7 @@ The first SIGINT or SIGTERM ends a role in order (a running build goes back to t
   caur-exec queue
   caur-exec interfere --dry-run ~/packages/firefox-nightly`,
 	}
-	root.AddCommand(a.builder(), a.build(), a.database(), a.web(), a.standalone(), a.interfere(), a.srcinfo(), a.schedule(), a.autoRepoRemove(), a.withLegacy(a.queue()), a.repo(), a.notify(), a.doctor(), a.drain(), a.offline())
+	root.AddCommand(a.builder(), a.build(), a.database(), a.web(), a.standalone(), a.interfere(), a.srcinfo(), a.schedule(), a.autoRepoRemove(), a.withLegacy(a.queue()), a.repo(), a.notify(), a.doctor(), a.drain(), a.offline(), a.reconcile())
 	return root
 }
 
