@@ -17,38 +17,55 @@ import (
 )
 
 func (a *app) queue() *cobra.Command {
-	var asJSON bool
+	var o queueOptions
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "Show what waits, what runs, and on whom",
 		Long: `Shows the queue: builds that run and on which builder, packages that are being published, jobs that wait and what
-they wait for, and the builders. It needs the queue's settings only.` + exitStatus,
+they wait for, and the builders. It needs the queue's settings only. With --watch it goes on until it is interrupted: a
+terminal is drawn anew, anything else gets the whole again whenever it has changed.` + exitStatus,
 		Example: `  caur-ci queue
+  caur-ci queue --watch
   caur-ci queue --json | jq -r '.waiting[] | select(.no_builder) | .job.pkgbase'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runQueue(cmd.Context(), asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runQueue(cmd.Context(), o) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON; with --watch one line whenever something has changed")
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on showing it")
+	cmd.Flags().DurationVar(&o.every, "interval", 2*time.Second, "with --watch, the `TIME` between two looks")
 	return cmd
 }
 
-func (a *app) runQueue(ctx context.Context, asJSON bool) error {
+type queueOptions struct {
+	json, watch bool
+	every       time.Duration
+}
+
+func (a *app) runQueue(ctx context.Context, o queueOptions) error {
+	if o.watch && o.every < 100*time.Millisecond {
+		return command.Usagef("queue: --interval: at least 100ms")
+	}
 	cfg, err := a.anyConfig(ctx)
 	if err != nil {
 		return err
 	}
-	var snapshot *queue.Snapshot
-	err = a.withQueue(ctx, cfg, func(q *queue.Queue) (err error) {
-		snapshot, err = q.Snapshot(ctx)
-		return err
+	return a.withQueue(ctx, cfg, func(q *queue.Queue) error {
+		if o.watch {
+			return a.watchQueue(ctx, q.Snapshot, o)
+		}
+		snapshot, err := q.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		return a.printQueue(snapshot, o.json)
 	})
-	if err != nil {
-		return err
-	}
+}
+
+func (a *app) printQueue(s *queue.Snapshot, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(a.io.Out).Encode(newQueueReport(snapshot))
+		return json.NewEncoder(a.io.Out).Encode(newQueueReport(s))
 	}
-	_, err = a.io.Out.Write([]byte(a.queueText(snapshot)))
+	_, err := a.io.Out.Write([]byte(a.queueText(s)))
 	return err
 }
 
