@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	freshFor   = 5 * time.Second  // what was read from Redis
+	freshFor   = 5 * time.Second // what was read from Redis
 	scrapeTime = 4 * time.Second // reading it may take: Prometheus waits for ten
 )
 
