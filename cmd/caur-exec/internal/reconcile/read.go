@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,11 @@ func plainly(where string) string {
 
 // Packages reads all packages at the head of a branch ("" for HEAD) of a source repository; cache is a bare repository that is made on demand. What cannot be read is a warning.
 func Packages(ctx context.Context, cache, where, branch string) (head string, packages []Package, warnings []string, err error) {
+	if info, statErr := os.Stat(where); statErr == nil && info.IsDir() {
+		if where, err = filepath.Abs(where); err != nil { // git runs elsewhere
+			return "", nil, nil, fmt.Errorf("source repository: %w", err)
+		}
+	}
 	head, err = git.FetchCommit(ctx, cache, where, branch)
 	if err != nil {
 		return "", nil, nil, fmt.Errorf("fetch the source repository: %w", err)
