@@ -91,6 +91,9 @@ func (c *Classifier) find(lines []string, f Facts) (class string, at []int) {
 // cause looks for what counts before everything else.
 func (c *Classifier) cause(lines []string) (class string, at []int) {
 	for i := len(lines) - 1; i >= max(0, len(lines)-causeReach); i-- {
+		if !hinted(lines[i]) {
+			continue
+		}
 		for _, r := range c.causes {
 			if r.like.MatchString(lines[i]) {
 				return r.class, []int{i}
@@ -126,7 +129,7 @@ func (c *Classifier) last(lines []string, in string) (class string, at []int) {
 
 // classOf is the class that a line means in a function of the PKGBUILD, "" for none.
 func (c *Classifier) classOf(line, in string) string {
-	if noise.MatchString(line) || phase.MatchString(line) {
+	if !hinted(line) || noise.MatchString(line) || phase.MatchString(line) {
 		return ""
 	}
 	if in == "" {
@@ -138,6 +141,18 @@ func (c *Classifier) classOf(line, in string) string {
 		}
 	}
 	return ""
+}
+
+// hinted says whether a rule may know a line: it holds one of the words that each of them wants. Most lines of a log do not,
+// and forty expressions take long.
+func hinted(line string) bool {
+	line = strings.ToLower(line)
+	for _, hint := range hints {
+		if strings.Contains(line, hint) {
+			return true
+		}
+	}
+	return false
 }
 
 // phaseOf names the function of the PKGBUILD that failed last, without the name of a split package.

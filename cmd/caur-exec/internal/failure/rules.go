@@ -89,3 +89,12 @@ var byCode = map[int]string{
 
 // noise says nothing of its own: it follows whatever went wrong, or is our own closing words.
 var noise = regexp.MustCompile(`^ +Aborting\.\.\.$|^make(?:\[\d+\])?: (?:\*\*\*|Leaving|Entering|Target)|^ninja: (?:build stopped|Entering)|^==> (?:caur: (?:the build|interferences|error: pacman)|WARNING|Removing|Starting|Entering|Checking|Making|Retrieving|Extracting|Validating|Tidying)|^Errors occurred, no packages were upgraded|^npm (?:ERR!|error) A complete log|^\s*(?:\||\^|~)+$|^note: |^collect2: error: ld returned|: error: linker command failed|^fatal: clone of |^error: failed to commit transaction \(unexpected error\)|^For more information about this error`)
+
+// hints are words in small letters; every line that a rule knows holds one of them.
+var hints = [...]string{
+	"error", "fail", "fatal", "err!", "cannot", "can't", "could not", "couldn't", "not ", "no ", "missing", "required", "invalid", "killed",
+	"memory", "alloc", "enospc", "edquot", "enomem", "quota", "disk", "space", "too full", "signal", "curl: (", "wget: ", "dial tcp",
+	"timeout", "timed out", "refused", "reset", "unreachable", "unable", "early eof", "hunk", "patch", "mismatch", "integrity", "hash", "changed",
+	"signature", "key", "trust", "forged", "conflict", "exists in filesystem", "breaks", "undefined", "multiple definition", "relocation",
+	"pkgbuild: line", "unknown", "garbage", "resolution", "went wrong", ".go:", "go: ", "ninja: ", "requirements", "has already been",
+}
