@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caur-build/caur/internal/testenv"
+	"github.com/caur-build/caur/pkg/queue/internal/order"
 	"github.com/caur-build/caur/pkg/srcinfo"
 )
 
@@ -150,7 +151,7 @@ func TestTheWholeCorpusIsBuiltInOrder(t *testing.T) {
 	for i, j := range list {
 		edges[i] = o.of(i, j)
 	}
-	component, _ := components(edges)
+	component, _ := order.Components(edges)
 	ended := make([]bool, len(list))
 	built := 0
 	for l := claim(t, q); l != nil; l = claim(t, q) {
