@@ -31,9 +31,10 @@ var aclRoles = []struct {
 	{"builder", "caur-exec builder: claims, keeps, gives back, delivers and ends jobs, and writes their logs. README.md says what a stolen one can do.",
 		func(k key) access { return k.builder }, "~{caur-log}:* &{caur}:* " + aclWrite + " +pexpire"},
 	{"web", "caur-exec web: reads. It may write the index of logs, from which it takes what has expired.",
-		func(k key) access { return k.web }, "%R~{caur-log}:* ~{caur-log}:index:* &{caur}:events &{caur}:ended " + aclRead + " +hscan +xrange +xrevrange +xread +zrevrange +zrem"},
-	{"database", "caur-exec database, standalone, and administrators (drain, queue import-legacy): the whole queue and all logs, nothing else in this Redis.",
-		func(key) access { return no }, "~{caur}* ~{caur-log}:* ~build-queue &{caur}* +@read +@write +@pubsub +@connection +@scripting +@transaction +time +info -@dangerous +keys +info"},
+		func(k key) access { return k.web }, "%R~{caur-log}:* ~{caur-log}:index:* %R~{caur-metrics}:* %R~{caur-notify}:* &{caur}:events &{caur}:ended " + aclRead +
+			" +hscan +xrange +xrevrange +xread +zrevrange +zrem +zcard +llen"},
+	{"database", "caur-exec database, standalone, and administrators (drain, queue import-legacy, notify): the queue, logs, metrics and notifications, nothing else in this Redis.",
+		func(key) access { return no }, "~{caur}* ~{caur-log}:* ~{caur-metrics}:* ~{caur-notify}:* ~build-queue &{caur}* +@read +@write +@pubsub +@connection +@scripting +@transaction +time +info -@dangerous +keys +info"},
 }
 
 const (
