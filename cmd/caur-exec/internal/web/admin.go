@@ -228,9 +228,9 @@ func (s *Server) auditJSON(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) adminPage(w http.ResponseWriter, r *http.Request) {
 	data := struct {
-		head
+		Head
 		Audit []queue.AuditEntry
-	}{head: s.head(r, "Administration", "admin")}
+	}{Head: s.head(r, "Administration", "admin")}
 	if data.Admin {
 		var err error
 		if data.Audit, err = s.opt.Control.AuditLog(r.Context(), auditShown); err != nil {

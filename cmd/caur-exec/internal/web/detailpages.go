@@ -37,10 +37,10 @@ func (s *Server) logPage(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	data := struct {
-		head
+		Head
 		Pkgbase, Source string
 		Queued          time.Time
-	}{head: s.head(r, "Log of "+id, "log"), Pkgbase: id, Source: "api/logs/" + id}
+	}{Head: s.head(r, "Log of "+id, "log"), Pkgbase: id, Source: "api/logs/" + id}
 	if stamp != "" {
 		key, ok := logKey(w, id, stamp)
 		if !ok {
@@ -62,7 +62,7 @@ type classCount struct {
 }
 
 type packageData struct {
-	head
+	Head
 	Name      string
 	Builds    []*history.Build
 	Chart     *chart
@@ -86,7 +86,7 @@ func (s *Server) packagePage(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, r, err)
 		return
 	}
-	d := packageData{head: s.head(r, name, "package"), Name: name, Builds: s.opt.History.Package(name), KnowsRepo: s.versions.known()}
+	d := packageData{Head: s.head(r, name, "package"), Name: name, Builds: s.opt.History.Package(name), KnowsRepo: s.versions.known()}
 	d.Chart = newChart(d.Builds)
 	places := map[[2]string]bool{}
 	place := func(j queue.Job) { places[[2]string{j.TargetRepo, j.Arch}] = true }
@@ -181,11 +181,11 @@ func (s *Server) builderPage(w http.ResponseWriter, r *http.Request) {
 // failuresPage groups what failed in the last day by why.
 func (s *Server) failuresPage(w http.ResponseWriter, r *http.Request) {
 	data := struct {
-		head
+		Head
 		Groups     []history.Group
 		Total      int
 		HistoryErr bool
-	}{head: s.head(r, "Failures of the last 24 hours", "failures"), HistoryErr: s.opt.History.Err() != nil}
+	}{Head: s.head(r, "Failures of the last 24 hours", "failures"), HistoryErr: s.opt.History.Err() != nil}
 	data.Groups = s.opt.History.Failures(data.Now.Add(-day))
 	for _, g := range data.Groups {
 		data.Total += len(g.Builds)
@@ -201,9 +201,9 @@ func (s *Server) searchPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data := struct {
-		head
+		Head
 		Packages, Builders []string
-	}{head: s.head(r, "Search", "search")}
+	}{Head: s.head(r, "Search", "search")}
 	if data.Query = query(r); data.Query != "" {
 		data.Packages = s.opt.History.Search(data.Query, searchShown)
 		add := func(j queue.Job) {

@@ -93,6 +93,7 @@ func newGraph(q *queue.Snapshot) *graph {
 		g.Nodes[i].deps = deps
 	}
 	setLayers(g.Nodes)
+	dropShortcuts(g.Nodes)
 	g.place()
 	return g
 }
@@ -166,6 +167,38 @@ func setLayers(nodes []graphNode) {
 		for _, n := range cycle {
 			nodes[n.ID()].layer = layer
 		}
+	}
+}
+
+// dropShortcuts takes edges out that follow from others: of a → b → c and a → c the last. Edges within cycles stay.
+func dropShortcuts(nodes []graphNode) {
+	order := make([]int, len(nodes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(nodes[a].layer, nodes[b].layer) })
+	words := (len(nodes) + 63) / 64
+	before := make([][]uint64, len(nodes)) // all that a node waits on, as a set of bits
+	for _, i := range order {
+		before[i] = make([]uint64, words)
+		var kept []int
+		for _, d := range nodes[i].deps {
+			implied := slices.ContainsFunc(nodes[i].deps, func(e int) bool {
+				return nodes[e].layer < nodes[i].layer && e != d && before[e][d/64]&(1<<(d%64)) != 0
+			})
+			if !implied {
+				kept = append(kept, d)
+			}
+		}
+		for _, d := range nodes[i].deps {
+			before[i][d/64] |= 1 << (d % 64)
+			if nodes[d].layer < nodes[i].layer {
+				for w := range words {
+					before[i][w] |= before[d][w]
+				}
+			}
+		}
+		nodes[i].deps = kept
 	}
 }
 

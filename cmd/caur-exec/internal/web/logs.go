@@ -76,7 +76,8 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request, key buildlog.K
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold a live log back
+	h.Set("X-Accel-Buffering", "no")                               // nginx would hold a live log back
+	h.Set("X-Log-Timestamp", strconv.FormatInt(key.Timestamp, 10)) // the newest is not the newest for long
 	h.Set("X-Log-Size", strconv.FormatInt(info.Size, 10))
 	if !info.Ended.IsZero() {
 		h.Set("X-Log-Status", strconv.Itoa(info.Status))

@@ -23,8 +23,8 @@ var templateFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// head is what every page has.
-type head struct {
+// Head is what every page has.
+type Head struct {
 	Title, Nav string
 	Query      string // in the search field
 	Here       string // this page, relative: where forms lead back to
@@ -33,14 +33,14 @@ type head struct {
 	Now        time.Time
 }
 
-func (s *Server) head(r *http.Request, title, nav string) head {
+func (s *Server) head(r *http.Request, title, nav string) Head {
 	here := path.Base(r.URL.Path)
 	if !strings.HasSuffix(here, ".html") {
 		here = "./"
 	} else if r.URL.RawQuery != "" {
 		here += "?" + r.URL.RawQuery
 	}
-	return head{Title: title, Nav: nav, Here: here, AdminOn: s.admin.enabled, Admin: s.admin.loggedIn(r), Now: s.now().UTC()}
+	return Head{Title: title, Nav: nav, Here: here, AdminOn: s.admin.enabled, Admin: s.admin.loggedIn(r), Now: s.now().UTC()}
 }
 
 func parsePages() *template.Template {
@@ -65,7 +65,7 @@ func parsePages() *template.Template {
 		"badge": func(state, text string) badge {
 			return badge{state, text}
 		},
-		"act": func(h head, action, target, label string) actForm { return actForm{h, action, target, label} },
+		"act": func(h Head, action, target, label string) actForm { return actForm{h, action, target, label} },
 	}
 	return template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/*.html"))
 }
@@ -75,11 +75,11 @@ type badge struct{ State, Text string }
 
 // actForm is a button of an administrator.
 type actForm struct {
-	Head                  head
+	Head                  Head
 	Action, Target, Label string
 }
 
-var icons = map[string]string{"good": "✓", "bad": "✕", "running": "▶", "ready": "●", "blocked": "◌", "held": "⏸", "publishing": "↑", "off": "–", "drained": "⏸", "warn": "!"}
+var icons = map[string]string{"good": "✓", "bad": "✕", "running": "▶", "ready": "●", "blocked": "◌", "held": "‖", "publishing": "↑", "off": "–", "drained": "‖", "warn": "!"}
 
 // statusState is the look of an end state.
 func statusState(s queue.Status) string {

@@ -38,7 +38,7 @@ func (r runningRow) Percent() int {
 
 // queueData is what the pages of the queue show.
 type queueData struct {
-	head
+	Head
 	*queue.Snapshot
 	Runs        []runningRow
 	Shown       []queue.WaitingJob
@@ -68,7 +68,7 @@ func (s *Server) queueData(r *http.Request, title, nav string) (queueData, error
 	if err != nil {
 		return queueData{}, err
 	}
-	d := queueData{head: s.head(r, title, nav), Snapshot: v.queue, HistoryErr: s.opt.History.Err() != nil}
+	d := queueData{Head: s.head(r, title, nav), Snapshot: v.queue, HistoryErr: s.opt.History.Err() != nil}
 	d.Now = v.queue.Time.UTC()
 	for _, j := range v.queue.Running {
 		d.Runs = append(d.Runs, runningRow{j, d.Since(j.Since), s.opt.History.Expected(j.Job.Arch, j.Job.Pkgbase)})
@@ -134,10 +134,10 @@ func (s *Server) graphPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data := struct {
-		head
+		Head
 		Graph *graph
 		Jobs  []queue.WaitingJob // the same in words
-	}{head: s.head(r, "Dependencies", "graph"), Graph: v.graph()}
+	}{Head: s.head(r, "Dependencies", "graph"), Graph: v.graph()}
 	for _, j := range v.queue.Waiting {
 		if len(j.BlockedBy) > 0 && len(data.Jobs) < maxNodes {
 			data.Jobs = append(data.Jobs, j)

@@ -76,7 +76,7 @@ func newSite(t testing.TB, change func(*Options, *limits)) *site {
 	t.Cleanup(s.logs.Close)
 	opt := Options{
 		Settings: Settings{MaxConnections: 400},
-		Queue:    NewSnapshots(s.queue.Snapshot, time.Now), Logs: s.logs,
+		Queue:    NewSnapshots(s.queue.Snapshot, time.Now), Logs: s.logs, Control: s.queue,
 		Ping: func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
 		Log:  slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
