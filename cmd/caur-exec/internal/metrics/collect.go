@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -51,14 +52,15 @@ func (s *source) look() reading {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
 	var r reading
-	var err error
-	if r.queue, err = s.snapshot(ctx); err == nil {
-		if r.builds, err = s.counts.read(ctx); err == nil {
-			r.targets, err = s.outbox.States(ctx)
-		}
+	var errs [3]error
+	r.queue, errs[0] = s.snapshot(ctx)
+	if errs[0] == nil {
+		r.builds, errs[1] = s.counts.read(ctx)
+		r.targets, errs[2] = s.outbox.States(ctx)
 	}
-	if r.up = err == nil; !r.up {
-		s.log.Warn("metrics without what is in Redis", "error", err)
+	r.up = errs[0] == nil
+	if err := errors.Join(errs[:]...); err != nil {
+		s.log.Warn("metrics without what cannot be read in Redis", "error", err)
 	}
 	return r
 }

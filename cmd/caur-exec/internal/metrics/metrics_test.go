@@ -282,6 +282,39 @@ func TestWithoutRedisTheRestIsServed(t *testing.T) {
 	}
 }
 
+// withUsers is a Redis with the users of deploy/redis, whose passwords are their roles, and a client for each that is asked for.
+func withUsers(t *testing.T, roles ...string) []*redis.Client {
+	t.Helper()
+	text, err := os.ReadFile("../../../../deploy/redis/users.acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "users.acl")
+	if err := os.WriteFile(file, regexp.MustCompile(`@([A-Z]+)_PASSWORD@`).ReplaceAll(text, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := testenv.Redis(t, "--include", file)
+	var clients []*redis.Client
+	for _, role := range roles {
+		c := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "caur-" + role, Password: strings.ToUpper(role), DisableIdentity: true})
+		t.Cleanup(func() { _ = c.Close() })
+		clients = append(clients, c)
+	}
+	return clients
+}
+
+func TestTheUsersOfDeployMayDoAllThis(t *testing.T) {
+	t.Parallel()
+	clients := withUsers(t, "database", "web")
+	s := &shop{t: t, rdb: clients[0], q: queue.New(clients[0]), now: time.Now()}
+	s.build(job("demo", "foo"), queue.Result{Status: queue.Failed})
+	s.follow(s.metrics(Settings{}))
+	s.rdb.SAdd(t.Context(), "{caur-notify}:targets", "telegram")
+	web := &shop{t: t, rdb: clients[1], q: queue.New(clients[1]), now: time.Now()}
+	_, text := scrape(t, web.metrics(Settings{}))
+	has(t, text, "caur_redis_up 1", `caur_notify_outbox_length{target="telegram"} 0`, `builds_failed_build{arch="x86_64",build_class="2",status="failed",target_repo="demo"} 1`)
+}
+
 func TestManyScrapesReadTheQueueOnce(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
