@@ -44,6 +44,7 @@ type Spec struct {
 	Hide       []string // none: directories and files of this machine that are empty in the overlay; mounts below stay visible
 	Scratch    string   // none: an empty directory for what the command writes, removed by the caller
 	Network    string   // "" egress only, NetworkNone no network
+	Privileges []string // beyond those of every build: Sudo, or names of capabilities without CAP_
 	Limits     Limits
 	Grace      time.Duration // between SIGTERM and SIGKILL, default DefaultGrace
 }

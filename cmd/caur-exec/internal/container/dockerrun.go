@@ -55,7 +55,10 @@ func (d *docker) prepare(ctx context.Context, spec Spec, out io.Writer) (string,
 			return "", err
 		}
 	}
-	options := d.options(spec, network)
+	options, err := d.options(spec, network)
+	if err != nil {
+		return "", err
+	}
 	made, err := d.api.ContainerCreate(ctx, options)
 	if errdefs.IsConflict(err) { // of the same name, from a builder that was killed
 		if err := d.remove(ctx, spec.Name); err != nil {
@@ -69,9 +72,13 @@ func (d *docker) prepare(ctx context.Context, spec Spec, out io.Writer) (string,
 	return made.ID, nil
 }
 
-// options describe the container: no engine socket, no capability but the listed ones, the engine's default seccomp
-// profile, no new privileges, limits, and no log file on the engine's disk.
-func (d *docker) options(spec Spec, network string) client.ContainerCreateOptions {
+// options describe the container: no engine socket, no capability but the listed ones and those that were asked for, the
+// engine's default seccomp profile, no new privileges without Sudo, limits, and no log file on the engine's disk.
+func (d *docker) options(spec Spec, network string) (client.ContainerCreateOptions, error) {
+	more, sudo, err := spec.privileges()
+	if err != nil {
+		return client.ContainerCreateOptions{}, err
+	}
 	mounts := []mount.Mount{d.bind(Mount{Source: spec.Executable, Target: ExecutablePath, ReadOnly: true})}
 	for _, m := range spec.Mounts {
 		mounts = append(mounts, d.bind(m))
@@ -82,9 +89,14 @@ func (d *docker) options(spec Spec, network string) client.ContainerCreateOption
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		CapDrop:       []string{"ALL"},
 		CapAdd:        keptNames(),
-		SecurityOpt:   []string{"no-new-privileges"},
 		IpcMode:       container.IPCModePrivate,
 		Mounts:        mounts,
+	}
+	for _, c := range more {
+		host.CapAdd = append(host.CapAdd, c.name)
+	}
+	if !sudo {
+		host.SecurityOpt = []string{"no-new-privileges"}
 	}
 	if spec.Limits.MemoryMiB > 0 {
 		host.Memory = spec.Limits.MemoryMiB << 20
@@ -104,7 +116,7 @@ func (d *docker) options(spec Spec, network string) client.ContainerCreateOption
 			Labels:      map[string]string{ownerLabel: spec.Owner},
 		},
 		HostConfig: host,
-	}
+	}, nil
 }
 
 func (d *docker) bind(m Mount) mount.Mount {

@@ -86,11 +86,16 @@ func (n *none) Run(ctx context.Context, spec Spec, out io.Writer) (int, error) {
 			Path: spec.Executable, Args: spec.Command, Env: spec.Env, Stdout: out, Stderr: out, Grace: spec.grace(),
 		}))
 	}
+	more, sudo, err := spec.privileges()
+	if err != nil {
+		return 0, err
+	}
 	inside := nsinit.Spec{
 		Scratch: spec.Scratch, Upper: n.upper, Hide: spec.Hide, Loopback: spec.Network == NetworkNone,
 		Command: append([]string{ExecutablePath}, spec.Command...), Env: spec.Env,
+		NewPrivileges: sudo,
 	}
-	for _, c := range kept() {
+	for _, c := range append(kept(), more...) {
 		inside.Capabilities = append(inside.Capabilities, c.number)
 	}
 	mounts := append([]Mount{{Source: spec.Executable, Target: ExecutablePath, ReadOnly: true}}, spec.Mounts...)

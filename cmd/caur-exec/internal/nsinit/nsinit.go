@@ -42,6 +42,8 @@ type Spec struct {
 	Command      []string // path and arguments; empty: only try the set-up
 	Env          []string
 	Capabilities []uintptr // what is kept of capabilities(7)
+	// NewPrivileges lets set-user-id programs gain what is kept; else nothing is gained any more.
+	NewPrivileges bool
 }
 
 // Mount shows Source of the machine at Target of the new root.
@@ -88,7 +90,7 @@ func run() int {
 	if len(spec.Command) == 0 {
 		return 0
 	}
-	if err := restrict(spec.Capabilities); err != nil {
+	if err := restrict(spec.Capabilities, spec.NewPrivileges); err != nil {
 		return report(status, err)
 	}
 	child, err := syscall.ForkExec(spec.Command[0], spec.Command, &syscall.ProcAttr{
@@ -135,7 +137,7 @@ func reap(child int) int {
 }
 
 // restrict gives up, for this thread and what it starts, every capability that is not listed, and the way to get more.
-func restrict(keep []uintptr) error {
+func restrict(keep []uintptr, newPrivileges bool) error {
 	kept := make(map[uintptr]bool, len(keep))
 	for _, c := range keep {
 		kept[c] = true
@@ -147,6 +149,9 @@ func restrict(keep []uintptr) error {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("give up capability %d: %w", c, err)
 		}
+	}
+	if newPrivileges {
+		return nil
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
