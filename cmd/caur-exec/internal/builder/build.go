@@ -151,7 +151,8 @@ func (j *job) spec(r makepkg.Request) container.Spec {
 		Mounts:  []container.Mount{same(j.path("source"), true), same(j.path("request.json"), true), same(j.path("out"), false)},
 		Hide:    b.hidden(),
 		Scratch: j.path("scratch"), Network: b.BuildNetwork, Grace: stopGrace,
-		Limits: container.Limits{CPUs: b.CPUs, MemoryMiB: b.MemoryMiB, Pids: b.Pids},
+		Privileges: j.config.Privileges,
+		Limits:     container.Limits{CPUs: b.CPUs, MemoryMiB: b.MemoryMiB, Pids: b.Pids},
 	}
 	if s.Image == "" {
 		s.Image = j.advert.Image

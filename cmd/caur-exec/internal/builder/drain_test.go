@@ -90,3 +90,39 @@ func TestTheSourceCommitIsBuiltNotThatOfThePipelineNorTheHead(t *testing.T) {
 		v.wantEnd("caur-greeting", queue.AlreadyBuilt, "")
 	}
 }
+
+func TestPrivilegesAreGivenWhenThisBuilderAllowsThem(t *testing.T) {
+	v := newSite(t)
+	for name, asked := range map[string]string{"plain": "", "root": "sudo", "admin": "sudo SYS_ADMIN", "odd": "everything"} {
+		v.source.Write(name+"/PKGBUILD", "pkgname="+name+"\n")
+		v.source.Write(name+"/.CI/config", "BUILDER_PRIVILEGES='"+asked+"'\n")
+	}
+	v.source.Commit("test: privileges")
+	v.advertise(nil)
+	given := make(chan []string, 4)
+	v.run(&scripted{play: func(_ context.Context, spec container.Spec, _ io.Writer) (int, error) {
+		given <- spec.Privileges
+		return makepkg.CodeAlreadyBuilt, nil
+	}})
+	for _, c := range []struct {
+		name, given, message string
+		status               queue.Status
+	}{
+		{"plain", "", "", queue.AlreadyBuilt},
+		{"root", "sudo", "", queue.AlreadyBuilt},
+		{"admin", "", "BUILDER_ALLOW_PRIVILEGES", queue.Failed},
+		{"odd", "", "BUILDER_PRIVILEGES", queue.Failed},
+	} {
+		v.enqueue(v.job(c.name))
+		v.wantEnd(c.name, c.status, c.message)
+		got := ""
+		select {
+		case list := <-given:
+			got = strings.Join(list, " ")
+		default:
+		}
+		if got != c.given {
+			t.Errorf("%s: given %q, want %q", c.name, got, c.given)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -241,10 +242,23 @@ func (b *builder) prepare(ctx context.Context, lease *queue.Lease, advert *queue
 	if j.config, err = makepkg.ReadPackageConfig(j.path("source")); err != nil {
 		return j, &jobError{queue.Failed, failure.Package, err}
 	}
+	if err := b.allowed(j.config.Privileges); err != nil {
+		return j, &jobError{queue.Failed, failure.Package, err}
+	}
 	if j.config.CacheSources {
 		return j, j.takeCache()
 	}
 	return j, nil
+}
+
+// allowed says whether a package gets what it asks for with BUILDER_PRIVILEGES.
+func (b *builder) allowed(wanted []string) error {
+	for _, name := range wanted {
+		if !slices.Contains(b.Privileges, name) && !slices.Contains(b.Privileges, "all") {
+			return fmt.Errorf(".CI/config asks for BUILDER_PRIVILEGES=%s, which this builder does not allow (BUILDER_ALLOW_PRIVILEGES)", name)
+		}
+	}
+	return nil
 }
 
 // takeCache locks the source cache of the package. Two architectures of one package may be built at once; the second one

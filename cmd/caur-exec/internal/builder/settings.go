@@ -18,17 +18,18 @@ type Settings struct {
 	Timeout  int      `env:"BUILDER_TIMEOUT, default=3600" help:"seconds a build may take; BUILDER_EXTRA_TIMEOUT of a package multiplies it"`
 	Jobs     int      `env:"BUILDER_JOBS, default=1" help:"builds at once"`
 
-	Engine       string  `env:"CONTAINER_ENGINE, default=docker" help:"docker, podman or none"`
-	Socket       string  `env:"DOCKER_SOCKET" help:"API socket of the engine"`
-	Image        string  `env:"BUILDER_IMAGE" help:"image of build containers (default: what the database role advertises)"`
-	Pull         string  `env:"BUILDER_PULL, default=auto" help:"auto pulls the image at most every two hours, never does not"`
-	Overlay      string  `env:"BUILDER_OVERLAY, default=auto" help:"engine none: build in an overlay over /: auto, always or never"`
-	CPUs         float64 `env:"BUILDER_LIMITS_CPUS" help:"cpus of one build, 0 for all"`
-	MemoryMiB    int64   `env:"BUILDER_LIMITS_RAM" help:"memory of one build in MiB, 0 for all"`
-	Pids         int64   `env:"BUILDER_LIMITS_PIDS, default=16384" help:"processes of one build"`
-	BuildUser    string  `env:"BUILDER_BUILD_USER, default=builder" help:"unprivileged user of makepkg inside the container"`
-	CodeSkip     int     `env:"CI_CODE_SKIP, default=123" help:"status with which prepare skips a build"`
-	BuildNetwork string  `env:"CI_BUILD_NETWORK" help:"none: no network in builds"`
+	Engine       string   `env:"CONTAINER_ENGINE, default=docker" help:"docker, podman or none"`
+	Socket       string   `env:"DOCKER_SOCKET" help:"API socket of the engine"`
+	Image        string   `env:"BUILDER_IMAGE" help:"image of build containers (default: what the database role advertises)"`
+	Pull         string   `env:"BUILDER_PULL, default=auto" help:"auto pulls the image at most every two hours, never does not"`
+	Overlay      string   `env:"BUILDER_OVERLAY, default=auto" help:"engine none: build in an overlay over /: auto, always or never"`
+	CPUs         float64  `env:"BUILDER_LIMITS_CPUS" help:"cpus of one build, 0 for all"`
+	MemoryMiB    int64    `env:"BUILDER_LIMITS_RAM" help:"memory of one build in MiB, 0 for all"`
+	Pids         int64    `env:"BUILDER_LIMITS_PIDS, default=16384" help:"processes of one build"`
+	BuildUser    string   `env:"BUILDER_BUILD_USER, default=builder" help:"unprivileged user of makepkg inside the container"`
+	CodeSkip     int      `env:"CI_CODE_SKIP, default=123" help:"status with which prepare skips a build"`
+	Privileges   []string `env:"BUILDER_ALLOW_PRIVILEGES, default=sudo" help:"what packages may ask for with BUILDER_PRIVILEGES: sudo, names of capabilities (SYS_ADMIN lets a build reach the machine), or all; comma-separated"`
+	BuildNetwork string   `env:"CI_BUILD_NETWORK" help:"none: no network in builds"`
 
 	SharedPath      string   `env:"SHARED_PATH, required" help:"directory for builds and caches, as the engine sees it"`
 	SrcdestCache    string   `env:"BUILDER_SRCDEST_CACHE_OVERRIDE" help:"directory of the source caches (default: srcdest_cached in SHARED_PATH)"`
