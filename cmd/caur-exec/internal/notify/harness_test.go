@@ -40,7 +40,7 @@ var quickTimes = times{lease: time.Second, look: 50 * time.Millisecond, send: 5 
 
 // yard is a queue with a notifier.
 type yard struct {
-	t     *testing.T
+	t     testing.TB
 	redis *testenv.RedisServer
 	rdb   *redis.Client
 	q     *queue.Queue
@@ -66,7 +66,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func newYard(t *testing.T) *yard {
+func newYard(t testing.TB) *yard {
 	t.Helper()
 	y := &yard{t: t, redis: testenv.Redis(t), log: &logBuffer{}, times: quickTimes}
 	y.rdb = y.redis.Client()
@@ -173,7 +173,7 @@ func (y *yard) until(what string, done func() bool) {
 	y.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.After(20 * time.Second); !done(); {
+	for limit := time.After(time.Minute); !done(); {
 		select {
 		case <-tick.C:
 		case <-limit:
@@ -193,7 +193,7 @@ type got struct {
 // service is a strict fake: check says what is wrong with a request, and answer what it gets.
 type service struct {
 	*httptest.Server
-	t     *testing.T
+	t     testing.TB
 	came  chan got
 	check func(*http.Request, got) string
 
@@ -202,8 +202,8 @@ type service struct {
 	ok     string
 }
 
-func newService(t *testing.T, ok string, check func(*http.Request, got) string) *service {
-	s := &service{t: t, came: make(chan got, 10000), check: check, ok: ok}
+func newService(t testing.TB, ok string, check func(*http.Request, got) string) *service {
+	s := &service{t: t, came: make(chan got, 20000), check: check, ok: ok}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s
@@ -265,7 +265,7 @@ func (s *service) quiet() {
 }
 
 // gitlab behaves as GitLab's commit statuses do: a status goes forward or stays as it was, and what ended is followed by a new one.
-func gitlab(t *testing.T) *service {
+func gitlab(t testing.TB) *service {
 	var mu sync.Mutex
 	last := map[string]string{}
 	s := newService(t, "", func(r *http.Request, g got) string {
@@ -313,7 +313,7 @@ func (g got) status() string {
 }
 
 // telegramFake refuses what Telegram refuses.
-func telegramFake(t *testing.T) *service {
+func telegramFake(t testing.TB) *service {
 	return newService(t, `{"ok":true,"result":{"message_id":1}}`, func(r *http.Request, g got) string {
 		text, _ := g.body["text"].(string)
 		switch {
