@@ -12,7 +12,7 @@ TESTFLAGS ?=
 # Packages that calculate much and share little: the race detector makes them ten times slower. 'make race' is for all.
 CALCULATING := /caur-ci/internal/(cli|review)$$|/internal/(pkgbuild|syncdb|publish)$$|/pkg/srcinfo$$
 
-.PHONY: help build demo test race lint bench stats clean
+.PHONY: help build demo test race load lint bench stats clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +33,10 @@ test: ## set up everything, then run all tests, with the race detector where gor
 race: ## all tests with the race detector; takes a good deal longer
 	.ci/setup test
 	CGO_ENABLED=1 go test -race -timeout 60m $(TESTFLAGS) ./...
+
+load: ## figures under load: followers, requests, hostile connections, a large log in the browser
+	.ci/setup test
+	go test -tags load -run '^TestLoad' -v -timeout 30m ./cmd/caur-exec/internal/web
 
 lint: ## gofmt, go vet, staticcheck, govulncheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt -w these files:"; echo "$$bad"; exit 1; }
