@@ -51,6 +51,7 @@ type bench struct {
 	dir    string // for requests, outputs, scratch
 	repo   string // the local repository "demo", empty until add
 	extra  []container.Mount
+	rights []string // container.Spec.Privileges
 	lint   bool // let makepkg check the PKGBUILD: it starts grep 280 times, nine tenths of the time of a small build
 }
 
@@ -107,7 +108,7 @@ func (b *bench) run(source string, change func(*makepkg.Request)) (code int, log
 		b.t.Fatal(err)
 	}
 	spec := container.Spec{
-		Name: "test", Executable: self, Command: []string{"build", file},
+		Name: "test", Executable: self, Privileges: b.rights, Command: []string{"build", file},
 		Env:     []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"},
 		Scratch: b.mkdir(filepath.Join(job, "scratch")),
 		Mounts: append([]container.Mount{

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
 	"github.com/caur-build/caur/cmd/caur-exec/internal/makepkg"
 	"github.com/caur-build/caur/internal/testenv"
 )
@@ -43,4 +44,18 @@ func TestAPackageMayGiveUpTheNetworkOnceItsSourcesAreThere(t *testing.T) {
 	}), nil)
 	b.want(code, log, out, makepkg.CodeFailed)
 	contains(t, log, "exclude each other")
+}
+
+func TestABuildBecomesRootOnlyWhenItsPackageAskedForSudo(t *testing.T) {
+	testenv.Need(t, "sudo")
+	const recipe = head + "pkgname=p\nbuild() { [[ $(sudo -n id -u) == 0 ]]; }\npackage() { :; }\n"
+	b := newBench(t)
+	b.rights = []string{container.Sudo}
+	code, log, out := b.run(b.pkg("p", map[string]string{"PKGBUILD": recipe, ".CI/config": "BUILDER_PRIVILEGES=sudo\n"}), nil)
+	b.want(code, log, out, makepkg.CodeOK, "p-1-1-any.pkg.tar.zst")
+	code, log, out = b.run(b.pkg("p", map[string]string{"PKGBUILD": recipe}), nil) // its container would let it
+	b.want(code, log, out, 4)
+	b.rights = nil
+	code, log, out = b.run(b.pkg("p", map[string]string{"PKGBUILD": recipe, ".CI/config": "BUILDER_PRIVILEGES=sudo\n"}), nil)
+	b.want(code, log, out, 4) // it asks, and its container does not let it
 }
