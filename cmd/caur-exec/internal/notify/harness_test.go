@@ -383,4 +383,3 @@ func wrongMarkdown(text string) string {
 	}
 	return ""
 }
-

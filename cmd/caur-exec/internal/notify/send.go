@@ -98,16 +98,17 @@ func (s *sending) stepForge(ctx context.Context) (time.Duration, bool, error) {
 	}
 	_ = g.Wait() // the errors are in results
 	var worst error
+	fate := gone
 	for i, e := range now {
-		done, err := s.settle(ctx, []entry{e}, results[i])
+		f, err := s.settle(ctx, []entry{e}, results[i])
 		if err != nil {
 			return 0, false, err
 		}
-		if !done {
+		if fate = max(fate, f); f == again {
 			worst = results[i]
 		}
 	}
-	return s.outcome(ctx, worst)
+	return s.outcome(ctx, fate, worst)
 }
 
 func (s *sending) stepChat(ctx context.Context) (time.Duration, bool, error) {
@@ -133,14 +134,11 @@ func (s *sending) stepChat(ctx context.Context) (time.Duration, bool, error) {
 	}
 	sendErr := s.t.attempt(ctx, s.n.times.send, func(ctx context.Context) error { return s.t.chat.send(ctx, notes) })
 	s.recent = append(s.recent, s.n.opt.Now())
-	done, err := s.settle(ctx, entries, sendErr)
+	fate, err := s.settle(ctx, entries, sendErr)
 	if err != nil {
 		return 0, false, err
 	}
-	if done {
-		sendErr = nil
-	}
-	return s.outcome(ctx, sendErr)
+	return s.outcome(ctx, fate, sendErr)
 }
 
 // howMany entries make the next message, or how long to wait for it.
@@ -189,32 +187,44 @@ func (t *target) attempt(ctx context.Context, limit time.Duration, send func(con
 	return nil
 }
 
-// settle takes entries out that were sent, or that will never be; done is false for those to be tried again.
-func (s *sending) settle(ctx context.Context, entries []entry, sendErr error) (done bool, err error) {
+// fate is what becomes of an entry; of several, the last of these says how their target does.
+type fate int
+
+const (
+	gone  fate = iota // a dead letter: says nothing about the target
+	taken             // sent
+	again             // to be sent again
+)
+
+// settle takes entries out that were sent, or that will never be.
+func (s *sending) settle(ctx context.Context, entries []entry, sendErr error) (fate, error) {
 	if sendErr == nil { // noted even when all is to end: else it would be sent again
 		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 		defer cancel()
-		return true, s.n.outbox.sent(noting, entries)
+		return taken, s.n.outbox.sent(noting, entries)
 	}
 	if ctx.Err() != nil {
-		return false, ctx.Err() // whether it arrived is not known: it will be sent again
+		return again, ctx.Err() // whether it arrived is not known: it will be sent again
 	}
 	var e *sendError
 	errors.As(sendErr, &e)
 	var note Note
 	old := entries[0].read(&note) == nil && s.n.opt.Now().Sub(note.Time) > s.n.times.giveUp && s.failures >= giveUpAfter
 	if !e.final && !old {
-		return false, nil
+		return again, nil
 	}
 	s.n.opt.Log.Error("a message was given up", "target", s.t.name, "entries", len(entries), "error", e.reason,
 		"hint", "caur-exec notify ls shows it, caur-exec notify retry sends it again")
-	return true, s.n.outbox.bury(ctx, entries, e.reason, s.n.opt.Now())
+	if err := s.n.outbox.bury(ctx, entries, e.reason, s.n.opt.Now()); err != nil || e.final {
+		return gone, err
+	}
+	return again, nil // the target still fails
 }
 
 // outcome notes how the target does, and says how long to leave it alone.
-func (s *sending) outcome(ctx context.Context, sendErr error) (time.Duration, bool, error) {
-	if sendErr == nil {
-		if s.failures == 0 {
+func (s *sending) outcome(ctx context.Context, f fate, sendErr error) (time.Duration, bool, error) {
+	if f != again {
+		if f == gone || s.failures == 0 {
 			return 0, false, nil
 		}
 		s.failures = 0

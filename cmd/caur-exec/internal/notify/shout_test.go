@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +63,12 @@ func TestNtfyAndWebhooksGetWhatTheyExpect(t *testing.T) {
 		t.Error(err)
 	}
 	hook.next()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	err := shoutOf(t, "generic+"+secure.URL+"/s3cret-path?template=json").try(t.Context(), failedNote())
+	if err == nil || !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a certificate that nobody signed: %v", err)
+	}
 }
 
 // TestDiscord is not parallel: shoutrrr's address of Discord is fixed, so the transport of all clients is replaced for its time.
@@ -249,6 +257,27 @@ func TestMistakesInTheSettingsAreNamedByTheirPath(t *testing.T) {
 		case err != nil && strings.Contains(err.Error(), "s3cret"):
 			t.Errorf("%s=%s shows the secret: %v", tt.name, tt.value, err)
 		}
+	}
+}
+
+// TestTheExamplesOfTheDocumentationWork keeps docs/notifications.md true.
+func TestTheExamplesOfTheDocumentationWork(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of JSON", len(blocks))
+	}
+	sources := map[string]queue.SourceRepo{"packages": {URL: "https://gitlab.com/a/b.git"}, "more": {URL: "https://github.com/a/b"}}
+	forges, problems := readNotifiers(blocks[0][1], sources, nil)
+	if len(problems) > 0 || len(forges) != 2 || forges[0].forge.endpoint != "https://api.github.com/repos/owner/repo/statuses/" ||
+		forges[1].forge.endpoint != "https://gitlab.com/api/v4/projects/54867625/statuses/" {
+		t.Errorf("%q: %+v", problems, forges)
+	}
+	if all, problems := readURLs(blocks[1][1]); len(problems) > 0 || len(all) != 5 {
+		t.Errorf("%q", problems)
 	}
 }
 
