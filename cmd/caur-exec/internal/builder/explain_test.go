@@ -106,7 +106,7 @@ func TestABuildWhoseSourceDidNotComeIsTriedOnceMoreLater(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, kinds, want)
 		}
 	}
-	if log := v.log("caur-greeting"); strings.Count(log, "Could not resolve host") != 2 {
+	if log := v.log("caur-greeting"); strings.Count(log, "Could not resolve host") != 2 || !strings.Contains(log, "tried once more in 1s") {
 		t.Errorf("the log does not hold both tries:\n%s", log)
 	}
 }

@@ -61,6 +61,9 @@ func (b *builder) run(ctx context.Context, lease *queue.Lease, advert *queue.Adv
 		fmt.Fprintf(out, "==> caur: the end of this build cannot be told to the queue: %v\n", err)
 	default:
 		fmt.Fprintf(out, "==> caur: %s%s\n", status, withColon(result.Message))
+		if status == queue.CanceledRequeued && b.again(lease, result) {
+			fmt.Fprintf(out, "==> caur: this build is tried once more in %v\n", b.RetryAfter)
+		}
 	}
 	end(status)
 	log.Info("build ended", "status", status.String(), "message", result.Message, "duration", result.Duration.Round(time.Millisecond))
