@@ -31,7 +31,7 @@ func loadScripts() scripts {
 //
 //	{caur-log}:meta:PKGBASE:TIMESTAMP    hash: token size started builder mark marks [status ended]
 //	{caur-log}:data:PKGBASE:TIMESTAMP    stream: one entry a chunk, and END
-//	{caur-log}:times:PKGBASE:TIMESTAMP   list of OFFSET:MILLISECONDS: when the log was that long, one a second
+//	{caur-log}:times:PKGBASE:TIMESTAMP   sorted set of OFFSET:MILLISECONDS by OFFSET: when the log was that long
 //	{caur-log}:index:PKGBASE             sorted set of the timestamps that have a log
 const tag = "{caur-log}"
 

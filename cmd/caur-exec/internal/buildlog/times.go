@@ -17,7 +17,7 @@ type Mark struct {
 // Times gives the marks of a log, about one for each second in which it grew. A log that is gone, or that an older
 // program wrote, has none.
 func (s *Store) Times(ctx context.Context, k Key) ([]Mark, error) {
-	texts, err := s.rdb.LRange(ctx, timesKey(k), 0, -1).Result()
+	texts, err := s.rdb.ZRange(ctx, timesKey(k), 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the times of log %s: %w", k, err)
 	}
@@ -29,10 +29,15 @@ func (s *Store) Times(ctx context.Context, k Key) ([]Mark, error) {
 		if err1 != nil || err2 != nil {
 			return nil, fmt.Errorf("read the times of log %s: foreign entry %q", k, text[:min(len(text), 40)])
 		}
-		for len(marks) > 0 && marks[len(marks)-1].Offset >= offset {
-			marks = marks[:len(marks)-1] // Redis had lost the end, and it was written anew
+		mark := Mark{offset, time.UnixMilli(ms)}
+		// Where Redis had lost the end and it was written anew there are two histories: the later one counts.
+		switch last := len(marks) - 1; {
+		case last >= 0 && marks[last].Time.After(mark.Time):
+		case last >= 0 && marks[last].Offset == offset:
+			marks[last] = mark
+		default:
+			marks = append(marks, mark)
 		}
-		marks = append(marks, Mark{offset, time.UnixMilli(ms)})
 	}
 	return marks, nil
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/caur-build/caur/internal/testenv"
 )
 
@@ -39,17 +41,20 @@ func TestTimesOfALogThatWasCutBackAreInOrder(t *testing.T) {
 	s := NewStore(server.Client(), Options{})
 	t.Cleanup(s.Close)
 	k := Key{Pkgbase: "zlib", Timestamp: 42}
-	add := func(values ...any) {
-		if err := server.Client().RPush(t.Context(), timesKey(k), values...).Err(); err != nil {
+	add := func(score float64, member string) {
+		if err := server.Client().ZAdd(t.Context(), timesKey(k), redis.Z{Score: score, Member: member}).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add("0:1000", "10:2000", "20:3000", "10:9000")
+	add(0, "0:1000")
+	add(10, "10:2000")
+	add(20, "20:3000")
+	add(10, "10:9000")
 	marks, err := s.Times(t.Context(), k)
 	if err != nil || len(marks) != 2 || marks[1].Offset != 10 || marks[1].Time.UnixMilli() != 9000 {
 		t.Errorf("got %v, %v", marks, err)
 	}
-	add("nonsense")
+	add(99, "nonsense")
 	if _, err := s.Times(t.Context(), k); err == nil {
 		t.Error("a foreign entry is read")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +39,7 @@ func newBrowser(t *testing.T) *browser {
 	testenv.Need(t, "chromium")
 	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(chromedp.NoSandbox, chromedp.DisableGPU))
 	t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(stop)
 	return &browser{t, ctx}
 }
@@ -240,6 +239,7 @@ func TestBrowser(t *testing.T) {
 		t.Run(name, func(t *testing.T) { f(&browser{t, b.ctx}, s) })
 	}
 	s := farm(t)
+	build := startBuild(t, s) // its checks take a while: it is awaited last
 	s.finishedLog(key, hostile+"\n<b>bold</b>\n")
 	s.finishedLog(buildlog.Key{Pkgbase: "zlib", Timestamp: 1700000000000}, colourful())
 	run("every page is readable, in both themes and on a phone", everyPage, s)
@@ -247,7 +247,7 @@ func TestBrowser(t *testing.T) {
 	run("a hostile log runs no script", hostileLog, s)
 	run("a log is coloured, folded, searched and linked", logTools, s)
 	run("a large log keeps few rows in the document", largeLog, s)
-	run("a log is followed while makepkg runs", realBuild, s)
+	run("a log is followed while makepkg runs", build.follow, s)
 	run("an administrator logs in, cancels and drains", administrate, s)
 	run("the drawing is zoomed and moved by keys", zoomGraph, s)
 	run("without script everything is there to read", withoutScript, s)
@@ -376,45 +376,57 @@ func largeLog(b *browser, s *site) {
 	}
 }
 
-// realBuild shows the log of a real makepkg while it runs.
-func realBuild(b *browser, s *site) {
-	testenv.Need(b.t, "makepkg", "fakeroot", "bsdtar")
-	uid, gid := testenv.UnprivilegedUser(b.t)
-	dir := testenv.BuildDir(b.t)
-	gate := filepath.Join(dir, "go-on")
-	if err := syscall.Mkfifo(gate, 0o666); err != nil {
-		b.t.Fatal(err)
+// liveBuild is a real makepkg whose log is written while it runs. It stops in build() until it is let on.
+type liveBuild struct {
+	gate string
+	cmd  *exec.Cmd
+	log  *buildlog.Writer
+}
+
+func startBuild(t *testing.T, s *site) *liveBuild {
+	t.Helper()
+	testenv.Need(t, "makepkg", "fakeroot", "bsdtar")
+	uid, gid := testenv.UnprivilegedUser(t)
+	dir := testenv.BuildDir(t)
+	l := &liveBuild{gate: filepath.Join(dir, "go-on"), log: s.writer(buildlog.Key{Pkgbase: "live", Timestamp: 5})}
+	if err := syscall.Mkfifo(l.gate, 0o666); err != nil {
+		t.Fatal(err)
 	}
-	text := "pkgname=live\npkgver=1\npkgrel=1\narch=(any)\nprepare() { echo preparing; }\nbuild() { printf '\\033[32mgreen\\033[0m\\n'; read -r word <'" + gate + "'; echo \"went $word\"; }\ncheck() { echo checking; }\npackage() { install -Dm644 /dev/null \"$pkgdir/usr/share/live\"; }\n"
+	text := "pkgname=live\npkgver=1\npkgrel=1\narch=(any)\nprepare() { echo preparing; }\nbuild() { printf '\\033[32mgreen\\033[0m\\n'; read -r word <'" + l.gate + "'; echo \"went $word\"; }\ncheck() { echo checking; }\npackage() { install -Dm644 /dev/null \"$pkgdir/usr/share/live\"; }\n"
 	if err := os.WriteFile(filepath.Join(dir, "PKGBUILD"), []byte(text), 0o644); err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	testenv.Chown(b.t, dir)
-	testenv.Chown(b.t, gate)
-	w := s.writer(buildlog.Key{Pkgbase: "live", Timestamp: 5})
-	cmd := exec.CommandContext(b.t.Context(), "makepkg", "--nodeps", "--nocolor", "--config", makepkgConf(b.t, dir))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, w, w
-	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "LANG=C.UTF-8"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
-	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
+	l.cmd = exec.CommandContext(t.Context(), "makepkg", "--nodeps", "--nocolor", "--config", makepkgConf(t, dir))
+	testenv.Chown(t, dir)
+	l.cmd.Dir, l.cmd.Stdout, l.cmd.Stderr = dir, l.log, l.log
+	l.cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "LANG=C.UTF-8"}
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		l.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
 	}
+	l.cmd.Cancel = func() error { return syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL) }
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// follow shows the log of the build while it runs.
+func (l *liveBuild) follow(b *browser, s *site) {
 	b.open(s.url + "/logs.html?id=live&timestamp=5")
 	b.wait(`document.querySelector("#log .f2")?.textContent === "green" && document.getElementById("state").textContent === "live"`)
 	b.picture("log-live")
-	if err := os.WriteFile(gate, []byte("on\n"), 0); err != nil { // waits for the build to read
+	if err := os.WriteFile(l.gate, []byte("on\n"), 0); err != nil { // waits for the build to read
 		b.t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		all, _ := s.logs.Follow(b.t.Context(), w.Key(), 0)
-		_ = w.End(b.t.Context(), 3)
-		out, _ := io.ReadAll(all)
-		b.t.Fatalf("makepkg: %v\n%s", err, out)
+	b.wait(`document.getElementById("log").textContent.includes("went on")`)
+	if err := l.cmd.Wait(); err != nil {
+		b.t.Fatalf("makepkg: %v\n%s", err, get[string](b, `document.getElementById("log").textContent`))
 	}
-	if err := w.End(b.t.Context(), 0); err != nil {
+	if err := l.log.End(b.t.Context(), 0); err != nil {
 		b.t.Fatal(err)
 	}
-	b.wait(`document.getElementById("state").textContent === "finished: success" && document.getElementById("log").textContent.includes("went on")`)
+	b.wait(`document.getElementById("state").textContent === "finished: success" && document.getElementById("log").textContent.includes("Finished making")`)
 	steps := get[string](b, `[...document.querySelectorAll("#steps .go")].map((e) => e.textContent).join(" ")`)
 	if !strings.Contains(steps, "prepare build check package") {
 		b.t.Errorf("steps: %s", steps)

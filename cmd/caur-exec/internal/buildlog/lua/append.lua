@@ -22,7 +22,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local marks = tonumber(meta[4] or '0')
 if now - tonumber(meta[3] or '0') >= 1000 and marks < 100000 then
-  redis.call('RPUSH', KEYS[4], string.format('%d:%d', offset, now))
+  redis.call('ZADD', KEYS[4], offset, string.format('%d:%d', offset, now))
   redis.call('HSET', KEYS[1], 'mark', string.format('%d', now), 'marks', string.format('%d', marks + 1))
 end
 for i = 1, 4 do
