@@ -141,7 +141,7 @@ func TestAFloodBecomesADigest(t *testing.T) {
 	t.Parallel()
 	y, bot := newYard(t), telegramFake(t)
 	y.useTelegram(bot)
-	const jobs = 120
+	const jobs = 40
 	stop := y.start()
 	stop() // what happens while it is down is told all the same
 	var all []queue.Job
