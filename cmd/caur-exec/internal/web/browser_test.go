@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -270,7 +271,7 @@ func everyPage(b *browser, s *site) {
 			}
 			b.picture(name + "-" + theme)
 			switch {
-			case name == "queue": // the rows are those of the overview, fifty times as many
+			case slices.Contains([]string{"queue", "package", "search-nothing", "admin"}, name): // made of what other pages have, too
 			case theme == "light":
 				b.axe(name+", light", allRules)
 			default: // all else is the same

@@ -21,7 +21,7 @@ type Settings struct {
 	MaxConnections int      `env:"WEB_MAX_CONNECTIONS, default=4096" help:"connections at once; three quarters of them may be log streams"`
 	// RepoPath is that of the database role; a web role alone may have it, too.
 	RepoPath   string          `env:"REPO_PATH" help:"folder of the package repositories, for the versions in it"`
-	AdminToken settings.Secret `env:"WEB_ADMIN_TOKEN" help:"allows who has it to cancel, retry, prioritise and drain; at least 16 characters (default: nobody may)"`
+	AdminToken settings.Secret `env:"WEB_ADMIN_TOKEN" help:"allows who has it to cancel, retry, prioritise and drain; at least 16 characters; Redis must let this role write (default: nobody may)"`
 }
 
 // Check says what is wrong with the values.
