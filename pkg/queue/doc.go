@@ -18,6 +18,9 @@
 //	   └─────────┴─────────┘ requeue,   └ the line of the target repo; dependants stay blocked until it ends
 //	                         lease lost
 //
+// A job that is ready may have to wait for its time (NotBefore, Retry); a builder that is drained gets nothing; a job whose dependency ended badly goes on, is held, or is skipped with all that
+// depends on it (Advert.OnDepFailure).
+//
 // A job depends on another when that one offers (pkgnames and provides) a name that it lists in Dependencies, and both are
 // for the same architecture, whatever their target repos. Architecture "any" matches every architecture, both ways. A job is
 // ready when nothing alive offers one of its dependencies.
@@ -41,5 +44,7 @@
 // Every call may be sent twice (go-redis repeats a call whose answer was lost) and has the effect of one: claims, takes and cancels carry a
 // number used once, the others name token and state.
 //
-// The layout has a version, [Protocol]. It is stored in Redis; a program of another version is refused with [ErrProtocol].
+// Scripts run with the rights of their caller, so what builders may write by hand is decided by keys (keys.go, deploy/redis): what is to be built and published is out of their reach.
+//
+// The layout has a version, [Protocol]. It is stored in Redis; a program of another version is refused with [ErrProtocol], and [Queue.Upgrade] takes a queue of the version before over.
 package queue
