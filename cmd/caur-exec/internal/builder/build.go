@@ -36,7 +36,10 @@ func (j *job) build(ctx context.Context) (queue.Result, error) {
 	defer cancel()
 	j.b.reached(stepCreate, j.lease.Job.Pkgbase)
 	code, err := j.b.engine.Run(ctx, j.spec(request), j.out)
-	j.facts = failure.Facts{Code: code, TimedOut: errors.Is(err, errOutside)}
+	j.facts = failure.Facts{Code: code, TimedOut: errors.Is(err, errOutside), DiskFull: errors.Is(err, container.ErrDisk)}
+	if j.facts.DiskFull {
+		return queue.Result{Status: queue.Failed, Message: err.Error()}, nil
+	}
 	if errors.Is(err, errOutside) {
 		return queue.Result{Status: queue.TimedOut, Message: errOutside.Error()}, nil
 	}
@@ -152,7 +155,7 @@ func (j *job) spec(r makepkg.Request) container.Spec {
 		Hide:    b.hidden(),
 		Scratch: j.path("scratch"), Network: b.BuildNetwork, Grace: stopGrace,
 		Privileges: j.config.Privileges,
-		Limits:     container.Limits{CPUs: b.CPUs, MemoryMiB: b.MemoryMiB, Pids: b.Pids},
+		Limits:     container.Limits{CPUs: b.CPUs, MemoryMiB: b.MemoryMiB, Pids: b.Pids, DiskMiB: b.DiskMiB},
 	}
 	if s.Image == "" {
 		s.Image = j.advert.Image

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/caur-build/caur/cmd/caur-exec/internal/container"
@@ -19,9 +20,17 @@ func OpenEngine(ctx context.Context, s Settings) (container.Engine, error) {
 			return nil, err
 		}
 	}
-	return container.New(ctx, container.Config{
-		Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: p.builds, HostPath: p.host,
-	})
+	c := container.Config{
+		Engine: s.Engine, Socket: s.Socket, Pull: s.Pull, Overlay: s.Overlay, Scratch: p.builds, HostPath: p.host, Egress: s.Egress,
+	}
+	for _, text := range s.EgressAllow {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("BUILDER_EGRESS_ALLOW: %w", err)
+		}
+		c.EgressAllow = append(c.EgressAllow, network)
+	}
+	return container.New(ctx, c)
 }
 
 // Directories makes the directories of a builder and names that of builds and that of source caches.

@@ -2,6 +2,7 @@ package builder
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -26,6 +27,9 @@ type Settings struct {
 	CPUs         float64  `env:"BUILDER_LIMITS_CPUS" help:"cpus of one build, 0 for all"`
 	MemoryMiB    int64    `env:"BUILDER_LIMITS_RAM" help:"memory of one build in MiB, 0 for all"`
 	Pids         int64    `env:"BUILDER_LIMITS_PIDS, default=16384" help:"processes of one build"`
+	DiskMiB      int64    `env:"BUILDER_LIMITS_DISK" help:"what one build may write, in MiB, 0 for all that is there; looked at every few seconds"`
+	Egress       string   `env:"BUILDER_EGRESS, default=auto" help:"docker, podman: what builds reach. public: the internet, no private address, nor this machine, or the build fails; auto: so where a packet filter can be set; all: everything"`
+	EgressAllow  []string `env:"BUILDER_EGRESS_ALLOW" help:"private networks that builds may reach all the same, such as that of a mirror: 10.0.0.5/32, comma-separated"`
 	BuildUser    string   `env:"BUILDER_BUILD_USER, default=builder" help:"unprivileged user of makepkg inside the container"`
 	CodeSkip     int      `env:"CI_CODE_SKIP, default=123" help:"status with which prepare skips a build"`
 	Privileges   []string `env:"BUILDER_ALLOW_PRIVILEGES, default=sudo" help:"what packages may ask for with BUILDER_PRIVILEGES: sudo, names of capabilities (SYS_ADMIN lets a build reach the machine), or all; comma-separated"`
@@ -72,13 +76,18 @@ func (s *Settings) Check() []string {
 	wrong(s.CPUs < 0, "BUILDER_LIMITS_CPUS=%v: must not be negative", s.CPUs)
 	wrong(s.MemoryMiB < 0, "BUILDER_LIMITS_RAM=%d: must not be negative", s.MemoryMiB)
 	wrong(!(s.CacheMaxGB >= 0 && s.CacheMaxGB <= 1e6), "BUILDER_CACHE_MAX_GB=%v: must be from 0 to 1000000", s.CacheMaxGB)
+	wrong(s.DiskMiB < 0, "BUILDER_LIMITS_DISK=%d: must not be negative", s.DiskMiB)
+	for _, text := range s.EgressAllow {
+		p, err := netip.ParsePrefix(text)
+		wrong(err != nil || !p.Addr().Is4(), "BUILDER_EGRESS_ALLOW=%q: must be an IPv4 network such as 10.0.0.5/32", text)
+	}
 	wrong(s.Pids < 0, "BUILDER_LIMITS_PIDS=%d: must not be negative", s.Pids)
 	wrong(s.CodeSkip < 1 || s.CodeSkip > 255, "CI_CODE_SKIP=%d: must be from 1 to 255", s.CodeSkip)
 	wrong(s.LeaseTTL < 10*time.Second, "BUILDER_LEASE=%v: must be at least 10s", s.LeaseTTL)
 	wrong(s.RetryAfter < 0 || s.RetryAfter > 7*24*time.Hour, "BUILDER_RETRY_AFTER=%v: must be from 0s to 168h", s.RetryAfter)
 	for _, v := range []struct{ name, value, allowed string }{
 		{"CONTAINER_ENGINE", s.Engine, "docker podman none"}, {"BUILDER_PULL", s.Pull, "auto never"},
-		{"BUILDER_OVERLAY", s.Overlay, "auto always never"}, {"CI_BUILD_NETWORK", s.BuildNetwork, "none"},
+		{"BUILDER_OVERLAY", s.Overlay, "auto always never"}, {"BUILDER_EGRESS", s.Egress, "auto public all"}, {"CI_BUILD_NETWORK", s.BuildNetwork, "none"},
 	} {
 		wrong(v.value != "" && !strings.Contains(" "+v.allowed+" ", " "+v.value+" "),
 			"%s=%q: must be one of: %s", v.name, v.value, strings.ReplaceAll(v.allowed, " ", ", "))

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -43,7 +44,7 @@ type Spec struct {
 	Mounts     []Mount
 	Hide       []string // none: directories and files of this machine that are empty in the overlay; mounts below stay visible
 	Scratch    string   // none: an empty directory for what the command writes, removed by the caller
-	Network    string   // "" egress only, NetworkNone no network
+	Network    string   // "" the internet, NetworkNone no network
 	Privileges []string // beyond those of every build: Sudo, or names of capabilities without CAP_
 	Limits     Limits
 	Grace      time.Duration // between SIGTERM and SIGKILL, default DefaultGrace
@@ -66,11 +67,13 @@ type Mount struct {
 	ReadOnly bool
 }
 
-// Limits bound what a container takes; 0 means no limit of its own. Engine none has no limits.
+// Limits bound what a container takes; 0 means no limit of its own. Engine none has that of the disk only: it is for a machine
+// that is itself a throw-away container, whose limits are those of the build.
 type Limits struct {
 	CPUs      float64
 	MemoryMiB int64
 	Pids      int64
+	DiskMiB   int64 // of what is written, in its root and in Spec.Mounts; looked at every few seconds, so it can be passed for a moment
 }
 
 // Config chooses and sets up an engine.
@@ -82,6 +85,12 @@ type Config struct {
 	Overlay string
 	// Scratch, for none: the directory in which the scratch directories will be; overlays are tried out there.
 	Scratch string
+	// Egress, for docker and podman: EgressAuto (default), EgressPublic or EgressAll.
+	Egress string
+	// Program is what sets the filter: this program, static, on the engine's machine; "" Spec.Executable.
+	Program string
+	// EgressAllow, for docker and podman, are private networks that builds may reach all the same.
+	EgressAllow []netip.Prefix
 	// HostPath gives the path under which the engine knows a path of this process; nil: the same.
 	HostPath func(string) string
 }

@@ -35,6 +35,10 @@ type docker struct {
 	mu      sync.Mutex
 	network string               // id of the network, once known
 	pulled  map[string]time.Time // image → when to look again
+
+	filtered    string // id of the network that filterFault is about
+	filterAgain time.Time
+	filterFault error // of the last try to keep builds from private addresses
 }
 
 func newDocker(c Config) (*docker, error) {
@@ -42,6 +46,11 @@ func newDocker(c Config) (*docker, error) {
 	case "", "auto", "never":
 	default:
 		return nil, fmt.Errorf("BUILDER_PULL=%q: must be auto or never", c.Pull)
+	}
+	switch c.Egress {
+	case "", EgressAuto, EgressPublic, EgressAll:
+	default:
+		return nil, fmt.Errorf("BUILDER_EGRESS=%q: must be auto, public or all", c.Egress)
 	}
 	host := socketURL(c)
 	api, err := client.New(client.WithHost(host), client.WithUserAgent("caur-exec"))

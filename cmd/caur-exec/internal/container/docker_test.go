@@ -20,7 +20,7 @@ import (
 func dockerEngine(t *testing.T) (engine container.Engine, image string, docker func(args ...string) string) {
 	t.Helper()
 	host, image := testenv.Docker(t)
-	engine, err := container.New(t.Context(), container.Config{Engine: "docker", Socket: host, Pull: "never"})
+	engine, err := container.New(t.Context(), container.Config{Engine: "docker", Socket: host, Pull: "never", Egress: container.EgressAll})
 	if err != nil {
 		t.Fatal(err)
 	}

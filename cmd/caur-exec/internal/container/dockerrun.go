@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
@@ -27,7 +26,29 @@ func (d *docker) Run(ctx context.Context, spec Spec, out io.Writer) (exit int, e
 		defer cancel()
 		err = errors.Join(err, d.remove(cleanup, id))
 	}()
+	ctx, unwatch := watchDisk(ctx, spec.Limits.DiskMiB, d.written(ctx, id, spec))
+	defer unwatch()
 	return d.follow(ctx, id, spec, out)
+}
+
+// written measures the layer that a container writes to, and what has come into its mounts since now.
+func (d *docker) written(ctx context.Context, id string, spec Spec) func(context.Context) (int64, error) {
+	dirs := spec.writable()
+	before := int64(0)
+	if spec.Limits.DiskMiB > 0 {
+		before = used(ctx, dirs...)
+	}
+	return func(ctx context.Context) (int64, error) {
+		info, err := d.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{Size: true})
+		if err != nil {
+			return 0, err
+		}
+		total := used(ctx, dirs...) - before
+		if info.Container.SizeRw != nil {
+			total += *info.Container.SizeRw
+		}
+		return total, nil
+	}
 }
 
 // stopped says that it was ctx that ended something, when it was.
@@ -54,22 +75,18 @@ func (d *docker) prepare(ctx context.Context, spec Spec, out io.Writer) (string,
 		if network, err = d.ensureNetwork(ctx); err != nil {
 			return "", err
 		}
+		if remark, err = d.ensureEgress(ctx, spec, network); err != nil {
+			return "", err
+		}
+		if remark != "" {
+			fmt.Fprintf(out, "[caur: %s]\n", remark)
+		}
 	}
 	options, err := d.options(spec, network)
 	if err != nil {
 		return "", err
 	}
-	made, err := d.api.ContainerCreate(ctx, options)
-	if errdefs.IsConflict(err) { // of the same name, from a builder that was killed
-		if err := d.remove(ctx, spec.Name); err != nil {
-			return "", err
-		}
-		made, err = d.api.ContainerCreate(ctx, options)
-	}
-	if err != nil {
-		return "", fmt.Errorf("make container %s: %w", spec.Name, err)
-	}
-	return made.ID, nil
+	return d.create(ctx, spec.Name, options)
 }
 
 // options describe the container: no engine socket, no capability but the listed ones and those that were asked for, the

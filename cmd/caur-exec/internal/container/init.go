@@ -1,7 +1,13 @@
 package container
 
-import "github.com/caur-build/caur/cmd/caur-exec/internal/nsinit"
+import (
+	"github.com/caur-build/caur/cmd/caur-exec/internal/egress"
+	"github.com/caur-build/caur/cmd/caur-exec/internal/nsinit"
+)
 
-// MaybeInit must be the first call of main in every program that uses engine none. In a process that the engine started
-// as the first one of a build it does that work and never returns; in any other it does nothing.
-func MaybeInit() { nsinit.MaybeRun() }
+// MaybeInit must be the first call of main in every program that uses an engine. In a process that an engine started to set
+// up a build it does that work and never returns; in any other it does nothing.
+func MaybeInit() {
+	nsinit.MaybeRun()
+	egress.MaybeRun()
+}

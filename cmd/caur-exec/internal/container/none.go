@@ -106,6 +106,13 @@ func (n *none) Run(ctx context.Context, spec Spec, out io.Writer) (int, error) {
 		}
 		inside.Mounts = append(inside.Mounts, nsinit.Mount{Source: source, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
+	dirs := append(spec.writable(), spec.Scratch)
+	before := int64(0)
+	if spec.Limits.DiskMiB > 0 {
+		before = used(ctx, dirs...)
+	}
+	ctx, unwatch := watchDisk(ctx, spec.Limits.DiskMiB, func(ctx context.Context) (int64, error) { return used(ctx, dirs...) - before, nil })
+	defer unwatch()
 	return runInit(ctx, inside, spec.Network, spec.grace(), out)
 }
 
