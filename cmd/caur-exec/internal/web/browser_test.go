@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -261,6 +262,7 @@ func everyPage(b *browser, s *site) {
 		"log": "/logs.html?id=zlib&timestamp=1700000000000",
 	}
 	for name, path := range pages {
+		begin := time.Now()
 		b.do(chromedp.EmulateViewport(1280, 900))
 		b.theme("light")
 		b.open(s.url + path)
@@ -271,7 +273,7 @@ func everyPage(b *browser, s *site) {
 			}
 			b.picture(name + "-" + theme)
 			switch {
-			case slices.Contains([]string{"queue", "package", "search-nothing", "admin"}, name): // made of what other pages have, too
+			case slices.Contains([]string{"queue", "package", "builder", "search-nothing", "admin"}, name): // made of what other pages have, too
 			case theme == "light":
 				b.axe(name+", light", allRules)
 			default: // all else is the same
@@ -286,6 +288,7 @@ func everyPage(b *browser, s *site) {
 		if wide := get[int](b, "document.documentElement.scrollWidth"); wide > 390 {
 			b.t.Errorf("%s is %d pixels wide on a phone of 390", name, wide)
 		}
+		b.t.Logf("%s took %v", name, time.Since(begin))
 	}
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
@@ -381,6 +384,7 @@ func largeLog(b *browser, s *site) {
 type liveBuild struct {
 	gate string
 	cmd  *exec.Cmd
+	wait func() error // for its end, once
 	log  *buildlog.Writer
 }
 
@@ -409,6 +413,8 @@ func startBuild(t *testing.T, s *site) *liveBuild {
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	l.wait = sync.OnceValue(l.cmd.Wait)
+	t.Cleanup(func() { _ = l.wait() }) // where nobody let it on, the test's end has killed it
 	return l
 }
 
@@ -421,7 +427,7 @@ func (l *liveBuild) follow(b *browser, s *site) {
 		b.t.Fatal(err)
 	}
 	b.wait(`document.getElementById("log").textContent.includes("went on")`)
-	if err := l.cmd.Wait(); err != nil {
+	if err := l.wait(); err != nil {
 		b.t.Fatalf("makepkg: %v\n%s", err, get[string](b, `document.getElementById("log").textContent`))
 	}
 	if err := l.log.End(b.t.Context(), 0); err != nil {
