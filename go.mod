@@ -37,6 +37,7 @@ require (
 	github.com/vbauerster/mpb/v8 v8.16.2
 	github.com/xanzy/go-gitlab v0.115.0
 	go.uber.org/goleak v1.3.0
+	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/crypto v0.59.0
 	golang.org/x/sync v0.25.0
 	golang.org/x/sys v0.50.0

@@ -77,8 +77,8 @@ func Run(ctx context.Context, s Settings, d Deps) error {
 		b.reached = func(string, string) {}
 	}
 	if b.Executable == "" {
-		if b.Executable, err = os.Executable(); err != nil {
-			return fmt.Errorf("find our own program: %w", err)
+		if b.Executable, err = b.places.program(inContainer() && s.Engine != "none"); err != nil {
+			return err
 		}
 	}
 	if b.engine == nil {

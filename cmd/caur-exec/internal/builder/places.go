@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/google/renameio/v2"
 )
 
 // containerShare is where today's compose file mounts SHARED_PATH in the builder's own container.
@@ -66,6 +68,48 @@ func (p places) make() error {
 		}
 	}
 	return nil
+}
+
+// program is our own program, where the engine finds it: in a container of our own that is a copy in SHARED_PATH, since the
+// engine makes its mounts on the machine outside.
+func (p places) program(copied bool) (string, error) {
+	own, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find our own program: %w", err)
+	}
+	if !copied {
+		return own, nil
+	}
+	info, err := os.Stat(own)
+	if err != nil {
+		return "", fmt.Errorf("look at our own program: %w", err)
+	}
+	// One copy a version; builders of an older one may run beside us.
+	name := filepath.Join(p.shared, "bin", fmt.Sprintf("caur-exec-%x-%x", info.Size(), info.ModTime().UnixNano()))
+	if copied, err := os.Stat(name); err == nil && copied.Size() == info.Size() {
+		return name, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return "", fmt.Errorf("make a place for our own program (SHARED_PATH): %w", err)
+	}
+	data, err := os.ReadFile(own)
+	if err == nil {
+		err = renameio.WriteFile(name, data, 0o755)
+	}
+	if err != nil {
+		return "", fmt.Errorf("copy our own program to where the engine sees it: %w", err)
+	}
+	return name, nil
+}
+
+// inContainer says whether this process runs in a container of docker or podman.
+func inContainer() bool {
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // open lets the build user of this machine reach its builds.

@@ -290,3 +290,35 @@ func TestContainerNamesAreLegal(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A builder in a container has its program where only it sees it; the engine mounts what lies on the machine.
+func TestTheProgramIsPutWhereTheEngineFindsIt(t *testing.T) {
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := places{shared: t.TempDir()}
+	if got, err := p.program(false); err != nil || got != own {
+		t.Errorf("on the machine itself: %s, %v", got, err)
+	}
+	first, err := p.program(true)
+	if err != nil || !strings.HasPrefix(first, p.shared+"/bin/") {
+		t.Fatalf("in a container: %s, %v", first, err)
+	}
+	want, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(first)
+	if info, statErr := os.Stat(first); err != nil || statErr != nil || !bytes.Equal(got, want) || info.Mode().Perm() != 0o755 {
+		t.Errorf("the copy differs: %v, %v", err, statErr)
+	}
+	if err := os.WriteFile(first, []byte("cut"), 0o755); err != nil { // by a crash, or a full disk
+		t.Fatal(err)
+	}
+	if again, err := p.program(true); err != nil || again != first {
+		t.Errorf("again: %s, %v", again, err)
+	} else if info, err := os.Stat(again); err != nil || info.Size() != int64(len(want)) {
+		t.Errorf("a cut copy stays: %v", err)
+	}
+}

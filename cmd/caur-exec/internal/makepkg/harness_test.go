@@ -52,7 +52,7 @@ type bench struct {
 	repo   string // the local repository "demo", empty until add
 	extra  []container.Mount
 	rights []string // container.Spec.Privileges
-	lint   bool // let makepkg check the PKGBUILD: it starts grep 280 times, nine tenths of the time of a small build
+	lint   bool     // let makepkg check the PKGBUILD: it starts grep 280 times, nine tenths of the time of a small build
 }
 
 func newBench(t *testing.T) *bench {
