@@ -22,6 +22,8 @@ func (a *app) notify() *cobra.Command {
 		Short: "Look after notifications: what waits, what could not be sent",
 		Long: `Notifications wait in an outbox until their target has taken them. What a target refused, or did not take for a day, becomes a
 dead letter, which is kept until it is sent again or dropped.` + exitStatus,
+		Example: `  caur-exec notify ls
+  caur-exec notify test`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(a.notifyList(), a.notifyRetry(), a.notifyDrop(), a.notifyTest())
