@@ -62,7 +62,7 @@ func TestStatusesFollowAJob(t *testing.T) {
 	if got, want := lab.next().status(), "caur: libstdc++5 success Package successfully deployed."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	y.until("all sent", func() bool { s := y.states()["status:packages"]; return s.Waiting == 0 && s.Sent == 3 })
+	y.until("all sent", func() bool { s := y.states()["status:packages"]; return s.Waiting == 0 && s.Sent >= 3 }) // at least once: a slow answer may be asked for again
 }
 
 func TestABuilderThatShutsDownEndsTheStatusAndItWaitsAnew(t *testing.T) {
