@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 )
 
 // drainLimit bounds the wait for the last output of a container that has ended.
@@ -123,17 +124,38 @@ func (d *docker) options(spec Spec, network string) (client.ContainerCreateOptio
 		host.PidsLimit = &spec.Limits.Pids
 	}
 	host.NanoCPUs = int64(spec.Limits.CPUs * 1e9)
+	health := &container.HealthConfig{Test: []string{"NONE"}}
+	if d.config.Engine == "podman" {
+		health = nil // podman needs systemd to switch off even what is not there
+		host.Ulimits = ownLimits()
+	}
 	return client.ContainerCreateOptions{
 		Name: spec.Name,
 		Config: &container.Config{
 			Hostname: "build", User: "0:0", WorkingDir: "/", Image: spec.Image,
 			Entrypoint: []string{ExecutablePath}, Cmd: spec.Command, Env: spec.Env,
 			AttachStdout: true, AttachStderr: true, StopSignal: "SIGTERM",
-			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
-			Labels:      map[string]string{ownerLabel: spec.Owner},
+			Healthcheck: health, Labels: map[string]string{ownerLabel: spec.Owner},
 		},
 		HostConfig: host,
 	}, nil
+}
+
+// ownLimits are the limits of open files and processes of this process. podman gives containers large ones of its own accord,
+// which fails where the machine allows fewer.
+func ownLimits() (list []*container.Ulimit) {
+	for _, l := range []struct {
+		name     string
+		resource int
+		most     uint64
+	}{{"nofile", unix.RLIMIT_NOFILE, 524288}, {"nproc", unix.RLIMIT_NPROC, 32768}} {
+		var own unix.Rlimit
+		if err := unix.Getrlimit(l.resource, &own); err == nil {
+			hard := min(own.Max, l.most)
+			list = append(list, &container.Ulimit{Name: l.name, Soft: int64(min(own.Cur, hard)), Hard: int64(hard)})
+		}
+	}
+	return list
 }
 
 func (d *docker) bind(m Mount) mount.Mount {

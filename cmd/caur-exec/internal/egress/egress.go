@@ -1,7 +1,8 @@
 // Package egress keeps builds from everything but the internet: a packet filter on the machine of a container engine that
 // refuses what comes from the builds' network and goes to a private, link-local or otherwise special address, or to the machine
-// itself. So a PKGBUILD reaches no Redis, no metadata service of a cloud, no neighbour. Name servers of the machine are
-// excepted, for DNS only, and what the operator allows: a mirror in the same network, for example.
+// itself. So a PKGBUILD reaches no Redis, no metadata service of a cloud, no neighbour. Excepted are name
+// servers (port 53 anywhere: which server a build asks differs with the engine, its version and systemd-resolved, and a build that
+// cannot resolve names is no build), and what the operator allows: a mirror in the same network, for example.
 //
 // The builder may itself live in a container without rights on the network of its host. So the filter is set by a container of
 // its own (package container starts it): on the network of the host, with CAP_NET_ADMIN and nothing else, running
@@ -9,13 +10,11 @@
 package egress
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -64,10 +63,6 @@ func (f Filter) Set() error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	resolvers, err := nameServers("/etc/resolv.conf")
-	if err != nil {
-		return err
-	}
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("talk to nf_tables: %w", err)
@@ -77,7 +72,7 @@ func (f Filter) Set() error {
 	conn.AddTable(table) // or deleting it would fail
 	conn.DelTable(table)
 	conn.AddTable(table)
-	rules{conn: conn, table: table}.write(f, resolvers)
+	rules{conn: conn, table: table}.write(f)
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("set the packet filter (nf_tables and CAP_NET_ADMIN are needed): %w", err)
 	}
@@ -96,46 +91,20 @@ func (f Filter) check() error {
 	return nil
 }
 
-// nameServers are the IPv4 name servers of resolv.conf(5).
-func nameServers(path string) ([]netip.Prefix, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var list []netip.Prefix
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) < 2 || words[0] != "nameserver" {
-			continue
-		}
-		if addr, err := netip.ParseAddr(words[1]); err == nil && addr.Is4() {
-			list = append(list, netip.PrefixFrom(addr, 32))
-		}
-	}
-	return list, lines.Err()
-}
-
 // rules adds rules to the two chains: what the machine passes on, and what it takes for itself.
 type rules struct {
 	conn  *nftables.Conn
 	table *nftables.Table
 }
 
-func (r rules) write(f Filter, resolvers []netip.Prefix) {
+func (r rules) write(f Filter) {
 	before := nftables.ChainPriorityRef(*nftables.ChainPriorityFilter - 10) // the engine's own chains accept what they know
 	forward := r.conn.AddChain(&nftables.Chain{Name: "forward", Table: r.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: before})
 	input := r.conn.AddChain(&nftables.Chain{Name: "input", Table: r.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: before})
 	for _, from := range f.From {
 		for _, chain := range []*nftables.Chain{forward, input} {
-			for _, to := range resolvers {
-				r.add(chain, source(from), destination(to), port(unix.IPPROTO_UDP, 53), accept())
-				r.add(chain, source(from), destination(to), port(unix.IPPROTO_TCP, 53), accept())
-			}
+			r.add(chain, source(from), port(unix.IPPROTO_UDP, 53), accept())
+			r.add(chain, source(from), port(unix.IPPROTO_TCP, 53), accept())
 			for _, to := range f.Allow {
 				r.add(chain, source(from), destination(to), accept())
 			}
