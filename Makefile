@@ -27,8 +27,8 @@ demo: ## set up everything, then run the main job end to end
 
 test: ## set up everything, then run all tests, with the race detector where goroutines meet
 	.ci/setup test
-	CGO_ENABLED=1 go test -race -timeout 30m $(TESTFLAGS) $$(go list ./... | grep -vE '$(CALCULATING)')
-	go test -timeout 30m $(TESTFLAGS) $$(go list ./... | grep -E '$(CALCULATING)')
+	CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -vE '$(CALCULATING)')
+	go test -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -E '$(CALCULATING)')
 
 race: ## all tests with the race detector; takes a good deal longer
 	.ci/setup test

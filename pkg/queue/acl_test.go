@@ -135,13 +135,10 @@ func TestEachRoleDoesAllItsWorkWithItsUser(t *testing.T) {
 		})
 		x.finishAll(rt)
 	})
-	web := New(rdb["web"])
-	for e, err := range web.Events(t.Context(), "") {
-		must(t, err)
-		if e.Kind == "" {
-			t.Fatal("an event without a kind")
-		}
-		break
+	// The machine's last run may have left no event at all.
+	enqueue(t, New(rdb["pipeline"]), job("seen"))
+	if e := within(t, "event", follow(t.Context(), New(rdb["web"]), "")); e.Kind == "" {
+		t.Fatal("an event without a kind")
 	}
 	_, err := New(rdb["builder"]).Advertised(t.Context())
 	must(t, err)
