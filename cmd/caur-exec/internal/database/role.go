@@ -61,16 +61,17 @@ func WithObserver(o Observer) Option { return func(r *role) { r.observer = o } }
 // key, the directories, a repository that can be recovered) is an error.
 func Run(ctx context.Context, s Settings, q *queue.Queue, log *slog.Logger, opts ...Option) error {
 	r, err := newRole(ctx, s, q, log)
-	if err != nil {
-		return err
+	if err == nil {
+		for _, o := range opts {
+			o(r)
+		}
+		err = r.upgrade(ctx)
 	}
-	for _, o := range opts {
-		o(r)
-	}
-	if err := r.upgrade(ctx); err != nil && ctx.Err() == nil {
-		return err
-	} else if err != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case err != nil:
+		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range min(len(r.advert.TargetRepos), workersAtMost) {

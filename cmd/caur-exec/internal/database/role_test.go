@@ -500,6 +500,16 @@ func TestAWrongHashIsRefusedAndSetAside(t *testing.T) {
 	h.nothingPublished()
 }
 
+func TestAShutdownWhileStartingIsNoError(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, h.s, h.q, h.logger()); err != nil {
+		t.Errorf("the role ended with %v", err)
+	}
+}
+
 func TestTheRoleDoesNotStartWithoutWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	for what, tt := range map[string]struct {
