@@ -2,8 +2,10 @@ package nsinit
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,7 +36,14 @@ func setUp(s *Spec) error {
 	if err := overlay(s.Scratch, "0", "/", root); err != nil {
 		return err
 	}
-	for i, dir := range separateMounts() {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for i, dir := range separateMounts(bytes.NewReader(mounts)) {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
 		if err := overlay(s.Scratch, fmt.Sprint(i+1), dir, filepath.Join(root, dir)); err != nil {
 			return err
 		}
@@ -71,32 +80,37 @@ func overlay(scratch, name, lower, target string) error {
 
 // separateMounts lists other disks of the machine below the directories that programs live in: the overlay over / shows
 // only an empty directory in their place.
-func separateMounts() []string {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
+func separateMounts(mountinfo io.Reader) []string {
 	var out []string
-	for scanner := bufio.NewScanner(f); scanner.Scan(); {
+	for scanner := bufio.NewScanner(mountinfo); scanner.Scan(); {
 		before, after, _ := strings.Cut(scanner.Text(), " - ")
 		fields, kind := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(kind) < 1 || !slices.Contains([]string{"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "squashfs", "erofs"}, kind[0]) {
+		if len(fields) < 5 || len(kind) < 1 {
 			continue
 		}
-		dir := fields[4]
-		info, err := os.Stat(dir)
-		if err != nil || !info.IsDir() {
-			continue
-		}
-		for _, top := range []string{"/usr", "/etc", "/opt", "/var"} {
-			if (dir == top || strings.HasPrefix(dir, top+"/")) && !slices.Contains(out, dir) {
-				out = append(out, dir)
-			}
+		if dir := fields[4]; holdsPrograms(dir, kind[0]) && !slices.Contains(out, dir) {
+			out = append(out, dir)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+var (
+	programDirs = [...]string{"/usr", "/etc", "/opt", "/var"}
+	// notPrograms is below programDirs, and what is mounted there comes and goes: roots of containers and machines, caches.
+	notPrograms = [...]string{"/var/cache", "/var/log", "/var/tmp", "/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/lxc", "/var/lib/machines"}
+	diskTypes   = [...]string{"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "squashfs", "erofs"}
+)
+
+// holdsPrograms says whether a mount is a disk that a build may need programs or data of. An overlay is one only as a whole
+// directory of programs, as systemd-sysext makes them: others are the roots of containers, wherever their engine keeps them.
+func holdsPrograms(dir, kind string) bool {
+	if kind == "overlay" {
+		return slices.Contains(programDirs[:], dir)
+	}
+	below := func(top string) bool { return dir == top || strings.HasPrefix(dir, top+"/") }
+	return slices.Contains(diskTypes[:], kind) && slices.ContainsFunc(programDirs[:], below) && !slices.ContainsFunc(notPrograms[:], below)
 }
 
 func pivot(root string) error {
