@@ -141,6 +141,7 @@ func (s *Server) act(ctx context.Context, actor, action string, req actionReques
 	default:
 		return errAction
 	}
+	s.opt.Queue.forget()
 	entry := queue.AuditEntry{Actor: actor, Action: shown, Target: req.Target, Result: "done"}
 	if err != nil {
 		entry.Result = err.Error()

@@ -59,6 +59,12 @@ func (b *browser) open(url string) {
 	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(url)) // the first for a page that differs in the fragment only
 }
 
+// press presses a button by key: a click misses one that moves meanwhile, since the page changes as the queue does.
+func (b *browser) press(button string) {
+	b.t.Helper()
+	b.do(chromedp.Focus(chromedp.CSS(button)), chromedp.KeyEvent("\r"))
+}
+
 // wait waits until an expression is true, across navigations, too.
 func (b *browser) wait(expression string) {
 	b.t.Helper()
@@ -457,15 +463,15 @@ func administrate(b *browser, s *site) {
 		b.t.Error("everybody has the administrator's buttons")
 	}
 	b.open(s.url + "/admin.html")
-	b.do(chromedp.SendKeys(chromedp.CSS("#token"), testToken), chromedp.Click(chromedp.CSS(".login button")))
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), testToken+"\r"))
 	b.wait(`document.body.textContent.includes("Log out")`)
 	b.open(s.url + "/queue.html?q=package-2000")
 	b.axe("queue, administrator", allRules)
 	b.picture("queue-admin")
-	b.do(chromedp.Click(chromedp.CSS(".acts form:first-child button")))
+	b.press(".acts form:first-child button")
 	b.wait(`location.search === "?q=package-2000" && document.querySelector(".empty") !== null`)
 	b.open(s.url + "/builder.html?name=builder-2")
-	b.do(chromedp.Click(chromedp.CSS("form.act button")))
+	b.press("form.act button")
 	b.wait(`document.querySelector(".badge.drained") !== null`)
 	b.open(s.url + "/admin.html")
 	rows := get[string](b, `[...document.querySelectorAll("tbody tr")].map((r) => r.cells[2].textContent + " " + r.cells[3].textContent.replace(/:\d+$/, "") + " " + r.cells[4].textContent).join("; ")`)
@@ -474,7 +480,7 @@ func administrate(b *browser, s *site) {
 	}
 	b.picture("admin-audit")
 	b.axe("audit", allRules)
-	b.do(chromedp.Click(chromedp.CSS("form.act button")))
+	b.press("form.act button")
 	b.wait(`document.getElementById("token") !== null`)
 }
 

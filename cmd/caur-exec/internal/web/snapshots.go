@@ -19,19 +19,21 @@ type Snapshots struct {
 	read func(context.Context) (*queue.Snapshot, error)
 	now  func() time.Time
 
-	mu     sync.Mutex
-	latest *view
-	taken  time.Time
-	coming chan struct{} // closed when the read under way has ended; nil when there is none
+	mu      sync.Mutex
+	latest  *view
+	taken   time.Time
+	coming  chan struct{} // closed when the read under way has ended; nil when there is none
+	changes int           // how often forget was called: a read that began before shows an old queue
 }
 
 // view is one reading of the queue and what was made of it; it does not change.
 type view struct {
-	queue *queue.Snapshot
-	err   error
-	live  func() map[buildlog.Key]bool // logs that may still grow
-	graph func() *graph
-	json  sync.Map // shape's name → encoded answer
+	queue   *queue.Snapshot
+	err     error
+	changes int                          // of Snapshots when the read began: one that began before the latest shows an old queue
+	live    func() map[buildlog.Key]bool // logs that may still grow
+	graph   func() *graph
+	json    sync.Map // shape's name → encoded answer
 }
 
 // NewSnapshots shares what read gives.
@@ -49,9 +51,17 @@ func (s *Snapshots) Live(ctx context.Context, k buildlog.Key) (bool, error) {
 	return v.live()[k], nil
 }
 
+// forget makes the next page read the queue anew: who has just changed it wants to see that.
+func (s *Snapshots) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+}
+
 func (s *Snapshots) get(ctx context.Context) (*view, error) {
 	s.mu.Lock()
-	for s.latest == nil || s.now().Sub(s.taken) >= freshFor {
+	changes := s.changes
+	for s.latest == nil || s.latest.changes < changes || s.now().Sub(s.taken) >= freshFor {
 		if s.coming == nil {
 			s.coming = make(chan struct{})
 			go s.refresh(context.WithoutCancel(ctx))
@@ -64,7 +74,7 @@ func (s *Snapshots) get(ctx context.Context) (*view, error) {
 			return nil, context.Cause(ctx)
 		}
 		s.mu.Lock()
-		if s.coming == nil {
+		if s.coming == nil && s.latest.changes >= changes {
 			break // fresh enough for those who waited for it, however slow the read was
 		}
 	}
@@ -76,7 +86,9 @@ func (s *Snapshots) get(ctx context.Context) (*view, error) {
 func (s *Snapshots) refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTime)
 	defer cancel()
-	v := &view{}
+	s.mu.Lock()
+	v := &view{changes: s.changes}
+	s.mu.Unlock()
 	v.queue, v.err = s.read(ctx)
 	v.live = sync.OnceValue(v.liveLogs)
 	v.graph = sync.OnceValue(func() *graph { return newGraph(v.queue) })
