@@ -27,6 +27,9 @@ const (
 	DefaultHost = "aur.archlinux.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEuBKrPzbawxA/k2g6NcyV5jmqwJ2s+zpgZGZ7tpLIcN"
 )
 
+// maxFile is the size of the largest file that the AUR takes, in bytes (aurweb, max-blob-size).
+const maxFile = 256_000
+
 // branch is the only one that the AUR takes.
 const branch = "refs/heads/master"
 
@@ -166,18 +169,32 @@ func Select(pkgbase string, files pkgdir.Dir) (pkgdir.Dir, error) {
 		}
 		content[name] = f
 	}
-	return content, nil
+	return content, fits(pkgbase, content)
+}
+
+// fits checks what the AUR refuses of a commit.
+func fits(pkgbase string, content pkgdir.Dir) error {
+	for _, path := range content.Paths() {
+		switch size := len(content[path].Data); {
+		case strings.Contains(path, "/"):
+			return fmt.Errorf("%s/.SRCINFO names the file %s, but the AUR takes no subdirectories: move it beside the PKGBUILD", pkgbase, path)
+		case size > maxFile:
+			return fmt.Errorf("%s/%s has %d bytes; the AUR takes %d (250 kB): have it downloaded by source=", pkgbase, path, size, maxFile)
+		}
+	}
+	return nil
 }
 
 // localFiles lists what .SRCINFO names without saying where to download it: sources of all architectures, install scripts
-// and changelogs of all packages.
+// and changelogs of all packages. Which sources are local, and that NAME::FILE lies beside the PKGBUILD as NAME, is
+// makepkg's rule (PKGBUILD(5), source).
 func localFiles(info *srcinfo.Info) []string {
 	var names []string
 	add := func(s srcinfo.Section) {
 		for _, f := range s {
-			local := f.Key == "source" && !strings.Contains(f.Value, "://") && !strings.Contains(f.Value, "::")
-			if f.Value != "" && (local || f.Key == "install" || f.Key == "changelog") {
-				names = append(names, f.Value)
+			local := f.Key == "source" && !strings.Contains(f.Value, "://") && !strings.Contains(f.Value, "lp:")
+			if name, _, _ := strings.Cut(f.Value, "::"); name != "" && (local || f.Key == "install" || f.Key == "changelog") {
+				names = append(names, name)
 			}
 		}
 	}
