@@ -74,7 +74,7 @@ func (a *aur) git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// push pushes files as a commit without parent, with git alone.
+// push pushes files as a commit without parent, with git alone; the rules are the same without ssh between.
 func (a *aur) push(files map[string]string, branch string) error {
 	a.t.Helper()
 	g := testenv.NewGitRepo(a.t)
@@ -87,9 +87,8 @@ func (a *aur) push(files map[string]string, branch string) error {
 	if rest, is := strings.CutPrefix(branch, "+"); is {
 		force, name = "+", rest
 	}
-	cmd := exec.Command("git", "push", "-q", a.url()+"/p.git", force+"HEAD:refs/heads/"+name)
+	cmd := exec.Command("git", "push", "-q", filepath.Join(a.root, "p.git"), force+"HEAD:refs/heads/"+name)
 	cmd.Dir = g.Dir
-	cmd.Env = append(os.Environ(), fmt.Sprintf("GIT_SSH_COMMAND=ssh -F /dev/null -i %s -o UserKnownHostsFile=%s -o BatchMode=yes", a.ssh.KeyFile, a.ssh.KnownHostsFile))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -162,7 +162,7 @@ func (l *Libs) Check(ctx context.Context, d *Draft) error {
 	if err != nil {
 		return err
 	}
-	changed, err := withBump(files, next)
+	changed, err := WithBump(files, next)
 	if err != nil {
 		return fmt.Errorf("bump %s: %w", p.Pkgbase, err)
 	}
@@ -193,8 +193,8 @@ func (l *Libs) causes(p *Package) []string {
 
 const configPath = ".CI/config"
 
-// withBump changes the one line of .CI/config, which is made when it is not there.
-func withBump(files pkgdir.Dir, bump srcinfo.Bump) (pkgdir.Dir, error) {
+// WithBump sets CI_PACKAGE_BUMP: it changes the one line of .CI/config, which is made when it is not there.
+func WithBump(files pkgdir.Dir, bump srcinfo.Bump) (pkgdir.Dir, error) {
 	old := files[configPath]
 	if old.Kind == pkgdir.Link {
 		return nil, fmt.Errorf("%s is a link to %q, which is not followed", configPath, old.Data)

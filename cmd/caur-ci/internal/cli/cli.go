@@ -57,7 +57,7 @@ REDIS_PASSWORD_FILE=/run/secrets/redis instead of REDIS_PASSWORD.` + exitStatus,
 	}
 	root.PersistentFlags().StringVarP(&a.repo, "repo", "C", ".", "the PKGBUILD repository: a checkout, any folder of it, or a bare repository")
 	_ = root.MarkPersistentFlagDirname("repo")
-	root.AddCommand(a.onCommit(), a.onSchedule(), a.checkCommand(), a.schedule(), a.enqueue(), a.queue(), a.logs(), a.deptree(), a.srcinfo())
+	root.AddCommand(a.onCommit(), a.onSchedule(), a.checkCommand(), a.schedule(), a.enqueue(), a.queue(), a.logs(), a.deptree(), a.srcinfo(), a.bump(), a.addCommand(), a.drop())
 	root.AddCommand(a.reviewCommand())
 	return root
 }
