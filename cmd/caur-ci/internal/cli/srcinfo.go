@@ -216,6 +216,15 @@ func (r *srcinfoReport) make() error {
 	if err != nil {
 		return err
 	}
+	there, err := readBounded(root, ".SRCINFO")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return r.judge(file, there)
+}
+
+// judge fills the report from the PKGBUILD and the .SRCINFO that is there, nil when there is none.
+func (r *srcinfoReport) judge(file *pkgbuild.File, there []byte) error {
 	info, dynamic, err := file.Static().Srcinfo()
 	for _, d := range dynamic {
 		r.Dynamic = append(r.Dynamic, dynamicReport{d.Name, d.Line, d.Reason})
@@ -223,13 +232,9 @@ func (r *srcinfoReport) make() error {
 	if err != nil && len(dynamic) == 0 {
 		return fmt.Errorf("%s/PKGBUILD: %w", r.Package, err)
 	}
-	there, readErr := readBounded(root, ".SRCINFO")
-	if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
-		return readErr
-	}
 	r.Status = srcinfoDynamic
 	if err != nil { // pkgbase or pkgver is among what is dynamic: there is nothing to compare with
-		if readErr != nil {
+		if there == nil {
 			r.Status = srcinfoMissing
 		}
 		return nil
