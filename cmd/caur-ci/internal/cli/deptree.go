@@ -20,6 +20,7 @@ type deptreeOptions struct {
 	format   string
 	order    bool
 	rev      string
+	around   []string
 	packages []string
 }
 
@@ -34,29 +35,35 @@ makedepends, checkdepends), as their .SRCINFO says. With names, only those packa
 It reads the work tree as it lies, uncommitted changes included; with --rev, or in a bare repository, a commit.
 
 Formats: text is one line for programs, PKGBASE:NAME,…:DEP,… joined with ';'. json has the edges, too. dot is for
-Graphviz.
+Graphviz. svg is a drawing that a browser can drag and zoom: left is built before right, a click shows what a package
+needs and what needs it. --around PKG is the same as naming the package.
 
 With --order it prints the build order instead: one line for each wave. The packages of a wave can be built at the same
 time, once all waves before are done. Cycles are named. With names, it orders only those packages.` + exitStatus,
 		Example: `  caur-ci deptree --order
   caur-ci deptree --order paru libalpm-git
   caur-ci deptree --format dot paru | dot -Tsvg > paru.svg
+  caur-ci deptree --format svg --around paru > paru.svg
   caur-ci deptree --rev HEAD~1 --format json | jq '.cycles'`,
 		ValidArgsFunction: a.packageArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.packages = args
+			if o.order && len(o.around) > 0 {
+				return command.Usagef("--around draws what is next to a package and --order orders only those named: name them without --around")
+			}
+			o.packages = slices.Concat(args, o.around)
 			return a.runDeptree(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.format, "format", "text", "text, json or dot")
+	cmd.Flags().StringVar(&o.format, "format", "text", "text, json, dot or svg")
+	cmd.Flags().StringSliceVar(&o.around, "around", nil, "only this package and what is next to it")
 	cmd.Flags().BoolVar(&o.order, "order", false, "print the build order in waves, and the cycles")
 	cmd.Flags().StringVar(&o.rev, "rev", "", "read this commit instead of the work tree")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "dot"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "dot", "svg"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (a *app) runDeptree(ctx context.Context, o deptreeOptions) (err error) {
-	formats := []string{"text", "json", "dot"}
+	formats := []string{"text", "json", "dot", "svg"}
 	if o.order {
 		formats = formats[:2]
 	}
@@ -93,7 +100,7 @@ func (a *app) runDeptree(ctx context.Context, o deptreeOptions) (err error) {
 		if len(o.packages) > 0 {
 			graph = graph.Around(o.packages)
 		}
-		err = writeGraph(out, graph, o.format)
+		err = writeGraph(out, graph, o.format, o.packages)
 	}
 	if err != nil {
 		return err
@@ -140,7 +147,7 @@ func nodes(names []string, infos []*srcinfo.Info) []deptree.Node {
 	return list
 }
 
-func writeGraph(out *bufio.Writer, graph *deptree.Graph, format string) error {
+func writeGraph(out *bufio.Writer, graph *deptree.Graph, format string, focus []string) error {
 	switch format {
 	case "json":
 		data, err := graph.JSON()
@@ -151,6 +158,8 @@ func writeGraph(out *bufio.Writer, graph *deptree.Graph, format string) error {
 		return err
 	case "dot":
 		return graph.DOT(out)
+	case "svg":
+		return graph.SVG(out, focus)
 	}
 	_, err := fmt.Fprintln(out, graph.Text())
 	return err
