@@ -22,7 +22,7 @@ const (
 	boxWidth, boxHeight   = 190, 24
 	columnStep, rowStep   = 270, 32
 	svgMargin, headHeight = 20, 30
-	boxLetters            = 26 // of a name that fit into a box
+	boxLetters            = 24 // of a name that fit into a box
 )
 
 // box is a package in the drawing.
