@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir:           filepath.Join("..", "..", "..", "..", "testdata", "script", "ci"),
 		UpdateScripts: updateScripts,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "repository": repository, "commit": commitAll, "redisdown": redisdown,
+			"exits": exits, "repository": repository, "commit": commitAll, "redisdown": redisdown, "built": buildsEnded,
 		},
 		Setup: func(env *testscript.Env) error {
 			for _, variable := range []string{
