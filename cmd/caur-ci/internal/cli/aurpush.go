@@ -16,9 +16,9 @@ import (
 
 // aurKeys is what pushing to the AUR needs; all of it comes from the environment.
 type aurKeys struct {
-	Key        settings.Secret `env:"AUR_KEY"`
-	KnownHosts string          `env:"AUR_KNOWN_HOSTS"`
-	URL        string          `env:"CAUR_AUR_SSH_URL"`
+	Key        settings.Secret `env:"AUR_KEY" help:"private SSH key of the AUR account"`
+	KnownHosts string          `env:"AUR_KNOWN_HOSTS" help:"pinned host keys of the AUR, instead of those in this program"`
+	URL        string          `env:"CAUR_AUR_SSH_URL" help:"SSH address of the AUR (default: ssh://aur@aur.archlinux.org)"`
 }
 
 // pushToAUR brings the packages of a plan to the AUR that are managed here: CI_MANAGE_AUR of the repository and of the

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caur-build/caur/cmd/caur-ci/internal/gitrepo"
 	"github.com/caur-build/caur/internal/command"
+	"github.com/caur-build/caur/internal/reference"
 )
 
 // scheduledTag is the last commit whose packages were handed to the queue (pipeline.md section 1).
@@ -58,7 +59,7 @@ REDIS_PASSWORD_FILE=/run/secrets/redis instead of REDIS_PASSWORD.` + exitStatus,
 	root.PersistentFlags().StringVarP(&a.repo, "repo", "C", ".", "the PKGBUILD repository: a checkout, any folder of it, or a bare repository")
 	_ = root.MarkPersistentFlagDirname("repo")
 	root.AddCommand(a.onCommit(), a.onSchedule(), a.checkCommand(), a.schedule(), a.enqueue(), a.queue(), a.logs(), a.deptree(), a.srcinfo(), a.bump(), a.addCommand(), a.drop())
-	root.AddCommand(a.reviewCommand())
+	root.AddCommand(a.reviewCommand(), reference.Command())
 	root.AddCommand(a.lint(), a.changelog(), a.impact())
 	return root
 }

@@ -33,15 +33,15 @@ func (o *upstreamOptions) flags(cmd *cobra.Command) {
 
 // upstreamSettings come from the environment alone: they concern the machine, not the repository.
 type upstreamSettings struct {
-	AUR       string          `env:"CAUR_AUR_URL, default=https://aur.archlinux.org"`
-	AURGit    string          `env:"CAUR_AUR_GIT_URL"`
-	AURMirror string          `env:"CAUR_AUR_MIRROR, default=https://github.com/archlinux/aur.git"`
-	Cache     string          `env:"CAUR_CACHE"`
-	Retry     time.Duration   `env:"CAUR_RETRY_WAIT, default=30s"`
-	NVMode    string          `env:"CI_NVCHECKER_MODE, default=auto"`
-	NVKeys    settings.Secret `env:"NVCHECKER_KEYS"`
-	Token     settings.Secret `env:"ACCESS_TOKEN"`
-	GitLabAPI string          `env:"CI_API_V4_URL"`
+	AUR       string          `env:"CAUR_AUR_URL, default=https://aur.archlinux.org" help:"address of the AUR"`
+	AURGit    string          `env:"CAUR_AUR_GIT_URL" help:"address of the git repositories of the AUR (default: that of the AUR)"`
+	AURMirror string          `env:"CAUR_AUR_MIRROR, default=https://github.com/archlinux/aur.git" help:"git mirror of the AUR, a branch a package, from which many packages come at once"`
+	Cache     string          `env:"CAUR_CACHE" help:"directory that keeps what is downloaded for the next run (default: nothing is kept)"`
+	Retry     time.Duration   `env:"CAUR_RETRY_WAIT, default=30s" help:"pause before a server that did not answer is asked once more"`
+	NVMode    string          `env:"CI_NVCHECKER_MODE, default=auto" help:"who looks for new versions: native (caur), program (nvchecker) or auto"`
+	NVKeys    settings.Secret `env:"NVCHECKER_KEYS" help:"key file of nvchecker, in TOML"`
+	Token     settings.Secret `env:"ACCESS_TOKEN" help:"token of the forge: opens review requests, pushes, reads packages of GitLab"`
+	GitLabAPI string          `env:"CI_API_V4_URL" help:"address of the API of GitLab; its jobs have it"`
 }
 
 // sourceOrder is the order in which sources are asked about a package and named in reports.

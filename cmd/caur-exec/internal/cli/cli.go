@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caur-build/caur/internal/command"
+	"github.com/caur-build/caur/internal/reference"
 )
 
 // Main runs caur-exec and returns its exit code.
@@ -42,6 +43,7 @@ The first SIGINT or SIGTERM ends a role in order (a running build goes back to t
   caur-exec interfere --dry-run ~/packages/firefox-nightly`,
 	}
 	root.AddCommand(a.builder(), a.build(), a.database(), a.web(), a.standalone(), a.interfere(), a.srcinfo(), a.schedule(), a.autoRepoRemove(), a.withLegacy(a.queue()), a.repo(), a.notify(), a.doctor(), a.drain(), a.offline(), a.reconcile())
+	root.AddCommand(reference.Command())
 	return root
 }
 
