@@ -202,6 +202,22 @@ func (a *app) history(ctx context.Context, repo *gitrepo.Repo, from *gitrepo.Com
 
 // relevantChanges gives the packages that differ in something that changes the package or how it is built.
 func relevantChanges(ctx context.Context, repo *gitrepo.Repo, from, to string, dirs map[string]bool) (map[string]bool, error) {
+	set, err := changesBetween(ctx, repo, from, to, dirs)
+	if err != nil {
+		return nil, err
+	}
+	relevant := map[string]bool{}
+	for _, c := range set.Changed {
+		relevant[c.Pkgbase] = true
+	}
+	for _, name := range set.Removed {
+		relevant[name] = true
+	}
+	return relevant, nil
+}
+
+// changesBetween compares two commits; messages have no say. dirs are those of the newer one.
+func changesBetween(ctx context.Context, repo *gitrepo.Repo, from, to string, dirs map[string]bool) (*changes.Set, error) {
 	diff, err := repo.Diff(ctx, from, to)
 	if err != nil {
 		return nil, err
@@ -222,18 +238,7 @@ func relevantChanges(ctx context.Context, repo *gitrepo.Repo, from, to string, d
 	for i, at := range wanted {
 		input.Files[at].Old, input.Files[at].New = blobs[2*i], blobs[2*i+1]
 	}
-	set, err := changes.Find(input)
-	if err != nil {
-		return nil, err
-	}
-	relevant := map[string]bool{}
-	for _, c := range set.Changed {
-		relevant[c.Pkgbase] = true
-	}
-	for _, name := range set.Removed {
-		relevant[name] = true
-	}
-	return relevant, nil
+	return changes.Find(input)
 }
 
 // markdown prints the report for people.
