@@ -19,9 +19,9 @@ const (
 	// shellcheckTime bounds one PKGBUILD: shellcheck needs minutes for text that is made for it.
 	shellcheckTime = 30 * time.Second
 	// shellcheckExcludes is what every PKGBUILD does: variables that only makepkg reads (SC2034) or sets (SC2154), cd without
-	// exit, since makepkg stops at errors (SC2164), the first item of an array such as $pkgname (SC2128), and what it cannot
-	// follow (SC1090, SC1091).
-	shellcheckExcludes = "SC2034,SC2154,SC2164,SC2128,SC1090,SC1091"
+	// exit, since makepkg stops at errors (SC2164), the first item of an array such as $pkgname (SC2128), arrays with a bare
+	// $pkgver in them (SC2206), "$pkgdir"usr"…" (SC2140), and what it cannot follow (SC1090, SC1091).
+	shellcheckExcludes = "SC2034,SC2154,SC2164,SC2128,SC2206,SC2140,SC1090,SC1091"
 )
 
 // shellchecker asks the program shellcheck, which reads text and runs none of it.
