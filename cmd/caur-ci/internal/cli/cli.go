@@ -60,7 +60,7 @@ REDIS_PASSWORD_FILE=/run/secrets/redis instead of REDIS_PASSWORD.` + exitStatus,
 	_ = root.MarkPersistentFlagDirname("repo")
 	root.AddCommand(a.onCommit(), a.onSchedule(), a.checkCommand(), a.schedule(), a.enqueue(), a.queue(), a.logs(), a.deptree(), a.srcinfo(), a.bump(), a.addCommand(), a.drop())
 	root.AddCommand(a.reviewCommand(), reference.Command())
-	root.AddCommand(a.lint(), a.changelog(), a.impact(), a.why())
+	root.AddCommand(a.lint(), a.changelog(), a.impact(), a.why(), a.doctor())
 	return root
 }
 
