@@ -69,6 +69,7 @@ PATH:LINE: TEXT; with --json the rule is told, too:
 
 shellcheck takes a second for each package, so it looks only at packages that are named or staged, and tells warnings and
 errors; --shellcheck SEVERITY asks it about all, off about none. namcap is never called: it runs the PKGBUILD that it checks.
+That a builder takes the class of a package is for 'caur-ci doctor', which asks the queue.
 
 With --staged it takes what is staged for the next commit, the packages that this changes, and can be a pre-commit hook.
 

@@ -18,6 +18,8 @@ var shellcheckLevels = []string{"auto", "off", "error", "warning", "info", "styl
 const (
 	// shellcheckTime bounds one PKGBUILD: shellcheck needs minutes for text that is made for it.
 	shellcheckTime = 30 * time.Second
+	// shellcheckTotal bounds all of them: nobody waits longer for a commit.
+	shellcheckTotal = 5 * time.Minute
 	// shellcheckExcludes is what every PKGBUILD does: variables that only makepkg reads (SC2034) or sets (SC2154), cd without
 	// exit, since makepkg stops at errors (SC2164), the first item of an array such as $pkgname (SC2128), arrays with a bare
 	// $pkgver in them (SC2206), "$pkgdir"usr"…" (SC2140), and what it cannot follow (SC1090, SC1091).
@@ -28,6 +30,7 @@ const (
 type shellchecker struct {
 	program  string // "" asks nobody
 	severity string
+	until    time.Time
 }
 
 func (a *app) newShellchecker(o lintOptions) shellchecker {
@@ -45,7 +48,7 @@ func (a *app) newShellchecker(o lintOptions) shellchecker {
 		}
 		return shellchecker{}
 	}
-	s.program = program
+	s.program, s.until = program, time.Now().Add(shellcheckTotal)
 	return s
 }
 
@@ -54,7 +57,7 @@ func (s shellchecker) check(ctx context.Context, p *lintedPackage) error {
 	if s.program == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, shellcheckTime)
+	limited, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(shellcheckTime), s.until))
 	defer cancel()
 	var out bytes.Buffer
 	err := childproc.Run(limited, childproc.Cmd{
@@ -66,7 +69,7 @@ func (s shellchecker) check(ctx context.Context, p *lintedPackage) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case limited.Err() != nil:
-		p.add("PKGBUILD", 1, ruleShellcheck, "shellcheck did not end within %s, so nothing is told of what it would find", shellcheckTime)
+		p.add("PKGBUILD", 1, ruleShellcheck, "shellcheck did not end within %s, or %s for all packages, so nothing is told of what it would find: --shellcheck off does without", shellcheckTime, shellcheckTotal)
 		return nil
 	case errors.As(err, &ended) && ended.Code == 1: // it found something
 	case err != nil:
@@ -86,4 +89,11 @@ func (s shellchecker) check(ctx context.Context, p *lintedPackage) error {
 		p.add("PKGBUILD", c.Line, ruleShellcheck, "%s (SC%04d)", c.Message, c.Code)
 	}
 	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -25,7 +25,7 @@ var updateScripts = os.Getenv("UPDATE_SCRIPTS") != ""
 // TestScripts runs the command-line tests of testdata/script/ci. They share two Redis servers; each has a database of its
 // own in the open one, and a git of its own.
 func TestScripts(t *testing.T) {
-	testenv.Need(t, "git", "bash")
+	testenv.Need(t, "git", "bash", "shellcheck")
 	open := testenv.Redis(t, "--databases", "64")
 	locked := testenv.Redis(t, "--requirepass", "s3cret")
 	var scripts atomic.Int32
