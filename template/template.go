@@ -7,6 +7,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,12 +39,12 @@ func ParseForge(name string) (Forge, error) {
 // owned are the files and folders that caur keeps in step with this template. All else is the operator's.
 var owned = []string{".gitlab-ci.yml", ".github/workflows/caur-", ".ci/caur", ".ci/check-commits", ".ci/hooks/"}
 
-// pinFile is the operator's though it is named like ours: it says which version of caur the pipelines run.
-const pinFile = ".ci/caur.env"
+// PinFile is the operator's though it is named like ours: it says which version of caur the pipelines run.
+const PinFile = ".ci/caur.env"
 
 // Owned says whether caur writes a file, by its path from the top of the repository: nobody else should edit it.
 func Owned(path string) bool {
-	return path != pinFile && slices.ContainsFunc(owned, func(o string) bool {
+	return path != PinFile && slices.ContainsFunc(owned, func(o string) bool {
 		return path == o || strings.HasSuffix(o, "/") && strings.HasPrefix(path, o) || strings.HasSuffix(o, "-") && strings.HasPrefix(path, o)
 	})
 }
@@ -72,6 +73,13 @@ func Files(forge Forge) (pkgdir.Dir, error) {
 	}
 	dir[".ci/config"] = pkgdir.File{Data: config()}
 	return dir, nil
+}
+
+// OwnedFiles is the part of Files that belongs to caur.
+func OwnedFiles(forge Forge) (pkgdir.Dir, error) {
+	dir, err := Files(forge)
+	maps.DeleteFunc(dir, func(path string, _ pkgdir.File) bool { return !Owned(path) })
+	return dir, err
 }
 
 // config is .ci/config with every key that there is, commented.

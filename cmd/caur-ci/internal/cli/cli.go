@@ -59,7 +59,7 @@ REDIS_PASSWORD_FILE=/run/secrets/redis instead of REDIS_PASSWORD.` + exitStatus,
 	root.PersistentFlags().StringVarP(&a.repo, "repo", "C", ".", "the PKGBUILD repository: a checkout, any folder of it, or a bare repository")
 	_ = root.MarkPersistentFlagDirname("repo")
 	root.AddCommand(a.onCommit(), a.onSchedule(), a.checkCommand(), a.schedule(), a.enqueue(), a.queue(), a.logs(), a.deptree(), a.srcinfo())
-	root.AddCommand(a.bump(), a.addCommand(), a.drop(), a.initCommand())
+	root.AddCommand(a.bump(), a.addCommand(), a.drop(), a.initCommand(), a.migrate())
 	root.AddCommand(a.reviewCommand(), reference.Command())
 	root.AddCommand(a.lint(), a.changelog(), a.impact(), a.why(), a.doctor())
 	return root

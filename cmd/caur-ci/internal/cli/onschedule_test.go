@@ -617,16 +617,48 @@ func TestReviewComparesWithTheAURAndListsRequestsByRisk(t *testing.T) {
 	f.run(2, "review")
 }
 
+func TestCIFilesFollowTheTemplateInsideTheProgram(t *testing.T) {
+	f := busy(t)
+	f.run(0, "on-schedule", "--dry-run")
+	if got := f.at("main", ".ci/caur"); got != "(none)" {
+		t.Errorf("a repository without the pipelines of caur got them: %s", got)
+	}
+	f.g.Write(".ci/caur", "#!/bin/sh\n# an earlier version\n")
+	f.g.Write(".gitlab-ci.yml", "earlier: {}\n")
+	f.g.Write(".gitignore", "ours\n")
+	f.g.Commit("chore(ci): as it was")
+	f.g.Git("push", "-q", f.origin, "HEAD:main")
+	f.env["SKIP_ON_COMMIT_CHECK"] = "true"
+	_, errOut := f.run(0, "on-schedule")
+	if !strings.Contains(errOut, "this run ends here") || !strings.Contains(f.at("main", ".gitlab-ci.yml"), ".ci/caur on-schedule") || f.at("main", ".gitignore") != "ours\n" {
+		t.Error(errOut)
+	}
+	if mode := f.g.Git("-C", f.origin, "ls-tree", "main", ".ci/caur"); !strings.HasPrefix(mode, "100755 ") {
+		t.Errorf("the script cannot be run: %s", mode)
+	}
+	if got := f.at("main", ".github/workflows/caur-on-commit.yml"); got != "(none)" {
+		t.Error("a repository on GitLab got GitHub's files")
+	}
+	if _, errOut := f.run(0, "on-schedule"); strings.Contains(errOut, "CI file") {
+		t.Errorf("the second run has something to do: %s", errOut)
+	}
+}
+
 func TestCIFilesFollowTheTemplateAndTheRunEnds(t *testing.T) {
 	f := busy(t)
 	template := testenv.NewGitRepo(t)
 	template.Write(".gitlab-ci.yml", "new: pipeline\n")
-	template.Write(".ci/on-commit.sh", "#!/bin/bash\n")
+	template.Write(".ci/caur", "#!/bin/sh\n")
+	template.Write(".gitlab/CODEOWNERS", "* @theirs\n")
 	template.Write(".ci/config", "BUILD_REPO=theirs\n")
 	template.Write("README.md", "of the template\n")
 	first := template.Commit("one")
 	template.Write(".gitlab-ci.yml", "newer: pipeline\n")
 	template.Commit("two")
+	f.env["TEMPLATE_REPO"] = "file://" + template.Dir
+	if _, errOut := f.run(0, "on-schedule", "--dry-run"); !strings.Contains(errOut, "not pinned") {
+		t.Error(errOut)
+	}
 	f.env["TEMPLATE_REPO"] = "file://" + template.Dir + "#" + first
 	f.run(0, "on-schedule", "--dry-run")
 	if got := f.at("main", ".gitlab-ci.yml"); got != "(none)" {
@@ -637,7 +669,7 @@ func TestCIFilesFollowTheTemplateAndTheRunEnds(t *testing.T) {
 	if got := f.g.Git("-C", f.origin, "log", "--format=%P %s", "-1", "main"); got != before+" chore(ci): update CI from template" {
 		t.Error(got)
 	}
-	if f.at("main", ".gitlab-ci.yml") != "new: pipeline\n" || strings.Contains(f.at("main", ".ci/config"), "theirs") || f.at("main", "README.md") != "(none)" {
+	if f.at("main", ".gitlab-ci.yml") != "new: pipeline\n" || strings.Contains(f.at("main", ".ci/config"), "theirs") || f.at("main", "README.md") != "(none)" || f.at("main", ".gitlab/CODEOWNERS") != "(none)" {
 		t.Error("other files than those of the CI changed")
 	}
 	if len(f.waiting()) != 0 || f.at("state", "minor") != "(none)" {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,25 +14,22 @@ import (
 	"github.com/caur-build/caur/internal/git"
 	"github.com/caur-build/caur/pkg/pkgdir"
 	"github.com/caur-build/caur/pkg/state"
+	"github.com/caur-build/caur/template"
 )
 
-// ownFiles belong to the repository, whatever the template has (pipeline.md section 3, step 2).
-var ownFiles = []string{configFile, maintainersFile, aurStateFile}
-
-// updateTemplate is step 2 of section 3: CI files are replaced by those of TEMPLATE_REPO, URL or URL#COMMIT. When one
+// updateTemplate is step 2 of section 3: CI files are replaced by those of TEMPLATE_REPO, URL#COMMIT with a full commit
+// hash, or without one by those inside this program. Only the template's own paths are looked at (template.Owned). When one
 // changes, that is committed and pushed, and the run ends: the next one runs with the new files. Files that the template
 // does not have stay. It gives the commit, "" when nothing changed.
 func (a *app) updateTemplate(ctx context.Context, repo *gitrepo.Repo, cfg *state.RepoConfig, b *base, by commit.Person, dryRun bool) (string, error) {
-	if !cfg.TemplateEnableUpdates || cfg.TemplateRepo == "" {
+	if !cfg.TemplateEnableUpdates {
 		return "", nil
 	}
-	url, pin, _ := strings.Cut(cfg.TemplateRepo, "#")
-	scratch, err := os.MkdirTemp("", "caur-template-")
+	have, err := entries(ctx, repo, b.head.ID)
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the template: %w", err)
+		return "", err
 	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	template, id, err := fetchTemplate(ctx, scratch, url, pin)
+	files, id, err := newestTemplate(ctx, cfg.TemplateRepo, have)
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
@@ -40,7 +37,7 @@ func (a *app) updateTemplate(ctx context.Context, repo *gitrepo.Repo, cfg *state
 		a.warnf("the CI files are not compared with the template: %v", err)
 		return "", nil
 	}
-	changes, err := templateChanges(ctx, repo, b.head, template)
+	changes, err := templateChanges(ctx, repo, have, files)
 	if err != nil || len(changes) == 0 {
 		return "", err
 	}
@@ -52,51 +49,72 @@ func (a *app) updateTemplate(ctx context.Context, repo *gitrepo.Repo, cfg *state
 		return "", nil
 	}
 	return a.pushTemplate(ctx, repo, b, by, commit.Commit{
-		Parent: b.head.ID, Changes: changes, Message: fmt.Sprintf("chore(ci): update CI from template\n\nTemplate commit %s.\n", id),
+		Parent: b.head.ID, Changes: changes, Message: fmt.Sprintf("chore(ci): update CI from template\n\nTemplate: %s.\n", id),
 	})
 }
 
-// fetchTemplate reads the hidden files and folders at the top of the template: pipelines, their scripts and settings.
-func fetchTemplate(ctx context.Context, scratch, url, pin string) (pkgdir.Dir, string, error) {
+var fullHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// newestTemplate gives the files of the template that belong to it, and where they come from; none for a repository that
+// has not the pipelines of caur and names no template.
+func newestTemplate(ctx context.Context, source string, have map[string]entry) (pkgdir.Dir, string, error) {
+	if source == "" {
+		if have[caurMark].mode == "" {
+			return nil, "", nil
+		}
+		files, err := template.OwnedFiles(forgeOf(have))
+		return files, "built in", err
+	}
+	url, pin, _ := strings.Cut(source, "#")
+	if !fullHash.MatchString(pin) {
+		return nil, "", fmt.Errorf("TEMPLATE_REPO is not pinned: CI files decide what runs with the secrets of the pipeline, so name a full commit hash, URL#COMMIT")
+	}
+	scratch, err := os.MkdirTemp("", "caur-template-")
+	if err != nil {
+		return nil, "", fmt.Errorf("make a folder for the template: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	files, err := fetchTemplate(ctx, scratch, url, pin)
+	return files, pin, err
+}
+
+// fetchTemplate reads the paths that belong to the template. One of the Bash pipelines is refused: it would bring them back.
+func fetchTemplate(ctx context.Context, scratch, url, pin string) (pkgdir.Dir, error) {
 	cache, tree := filepath.Join(scratch, "template.git"), filepath.Join(scratch, "tree")
 	id, err := git.FetchCommit(ctx, cache, url, pin)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if err := git.Archive(ctx, cache, id, "", tree); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	all, err := pkgdir.Read(tree)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	for _, path := range all.Paths() {
-		if !strings.HasPrefix(path, ".") || slices.Contains(ownFiles, path) {
-			delete(all, path)
+	if _, is := all[caurMark]; !is {
+		return nil, fmt.Errorf("%s has no %s: it is no template of caur", pin, caurMark)
+	}
+	files := pkgdir.Dir{}
+	for path, f := range all {
+		if template.Owned(path) && f.Kind != pkgdir.Link {
+			files[path] = f
 		}
 	}
-	return all, id, nil
+	return files, nil
 }
 
-// templateChanges compares the template with what is committed. Only regular files count here: a link of ours in the
-// place of a file of the template is replaced.
-func templateChanges(ctx context.Context, repo *gitrepo.Repo, head gitrepo.Commit, template pkgdir.Dir) ([]commit.Change, error) {
-	files, err := repo.At(ctx, head)
-	if err != nil {
-		return nil, err
-	}
-	paths := template.Paths()
-	same := make([]bool, len(paths))
-	err = files.Read(ctx, paths, func(i int, data []byte) error {
-		same[i] = string(data) == string(template[paths[i]].Data)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+// templateChanges compares content and executable bit of the template's files with what is committed. A link of ours in
+// the place of one is replaced.
+func templateChanges(ctx context.Context, repo *gitrepo.Repo, have map[string]entry, files pkgdir.Dir) ([]commit.Change, error) {
 	var changes []commit.Change
-	for i, path := range paths {
-		if f := template[path]; !same[i] && f.Kind != pkgdir.Link {
+	for _, path := range files.Paths() {
+		f := files[path]
+		is, err := blobOf(ctx, repo, path, f)
+		if err != nil {
+			return nil, err
+		}
+		if have[path] != is {
 			changes = append(changes, commit.Change{Path: path, File: &f})
 		}
 	}

@@ -34,7 +34,7 @@ type ciJob struct {
 	Resource    string `yaml:"resource_group"`
 	Interrupt   *bool  `yaml:"interruptible"`
 	Retry       int
-	Variables   map[string]string
+	Variables   map[string]ciVariable
 	Script      []string
 	Rules       []struct{ If string }
 	Artifacts   struct {
@@ -43,8 +43,22 @@ type ciJob struct {
 	}
 }
 
-// ciFile reads the pipeline as it is with these inputs, and its jobs with what they extend.
-func ciFile(t testing.TB, text []byte, inputs map[string]string) (variables map[string]string, jobs map[string]ciJob) {
+// ciVariable is a value, or a value that is taken as it is.
+type ciVariable struct {
+	Value  string
+	Expand *bool
+}
+
+func (v *ciVariable) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		return node.Decode(&v.Value)
+	}
+	type plain ciVariable
+	return node.Decode((*plain)(v))
+}
+
+// gitlabFile reads the pipeline as it is with these inputs, and its jobs with what they extend.
+func gitlabFile(t testing.TB, text []byte, inputs map[string]string) (variables map[string]ciVariable, jobs map[string]ciJob) {
 	t.Helper()
 	head, body, two := bytes.Cut(text, []byte("\n---\n"))
 	if !two {
@@ -231,14 +245,17 @@ func (f *templateFarm) sources() map[string]string {
 // gitlabJob runs a job with the variables that GitLab gives it: the secrets are those of its environment.
 func (f *templateFarm) gitlabJob(dir, name string, inputs map[string]string) string {
 	f.t.Helper()
-	variables, jobs := ciFile(f.t, []byte(f.at("main", ".gitlab-ci.yml")), inputs)
+	variables, jobs := gitlabFile(f.t, []byte(f.at("main", ".gitlab-ci.yml")), inputs)
 	job, there := jobs[name]
 	if !there {
 		f.t.Fatalf("there is no job %s", name)
 	}
 	env := f.sources()
-	maps.Copy(env, variables)
-	maps.Copy(env, job.Variables)
+	for _, set := range []map[string]ciVariable{variables, job.Variables} {
+		for key, v := range set {
+			env[key] = v.Value
+		}
+	}
 	maps.Copy(env, map[string]string{
 		"GITLAB_CI": "true", "CI": "true", "CI_PROJECT_ID": fmt.Sprint(f.gitlab.ProjectID), "CI_API_V4_URL": f.gitlab.URL, "CI_SERVER_URL": f.server,
 		"CI_PROJECT_PATH": f.project(), "CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_ID": "5",
@@ -298,12 +315,17 @@ func TestEveryJobOfTheGitLabTemplateHasSecretsOfOneKindOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, jobs := ciFile(t, files[".gitlab-ci.yml"].Data, nil)
+	_, jobs := gitlabFile(t, files[".gitlab-ci.yml"].Data, nil)
 	want := map[string]string{
 		"on-commit": "caur-repository", "on-schedule": "caur-repository", "manual-schedule": "caur-repository", "manual-bump": "caur-repository",
 		"manual-drop": "caur-repository", "manual-add": "caur-repository", "do-schedule": "caur-queue", "commit-messages": "",
 	}
 	for name, job := range jobs {
+		for key, v := range job.Variables {
+			if strings.HasPrefix(key, "REQUEST") && (v.Expand == nil || *v.Expand) {
+				t.Errorf("%s: a variable in %s is filled in", name, key)
+			}
+		}
 		if environment, known := want[name]; !known || environment != job.Environment.Name || !slices.Contains([]string{"process", "schedule"}, job.Stage) {
 			t.Errorf("%s: %+v", name, job.Environment)
 		}
