@@ -148,7 +148,7 @@ func (p *lintedPackage) metadata() {
 		for _, r := range remarks {
 			p.add(file, r.Line, ruleSrcinfo, "%s", r.Message)
 		}
-		if err == nil && info.Pkgbase != p.name {
+		if err == nil && info.Pkgbase != p.name && !p.interferes() {
 			p.add(file, 1, ruleSrcinfo, "pkgbase is %s, not the name of the directory, which counts", info.Pkgbase)
 		}
 	}
@@ -163,6 +163,14 @@ func (p *lintedPackage) metadata() {
 	if report.Status == srcinfoStale && p.info != nil {
 		p.stale(report, f.Data)
 	}
+}
+
+// interferes says whether the PKGBUILD is changed before it is built: then it may well get another name.
+func (p *lintedPackage) interferes() bool {
+	return slices.ContainsFunc([]string{"prepare", "interfere.patch", "PKGBUILD.prepend", "PKGBUILD.append"}, func(file string) bool {
+		_, ok := p.dir[".CI/"+file]
+		return ok
+	})
 }
 
 // stale says where a .SRCINFO differs first.

@@ -187,7 +187,9 @@ func above(graph *deptree.Graph, pkgbase string) int {
 
 // text prints the report for people.
 func (r *whyReport) text(out io.Writer) {
-	line := func(label, text string) { fmt.Fprintf(out, "  %-11s %s\n", label, command.Sanitize(text)) }
+	line := func(label, text string) {
+		fmt.Fprintf(out, "  %-11s %s\n", label, command.Sanitize(strings.Join(strings.Fields(text), " ")))
+	}
 	fmt.Fprintln(out, strings.TrimSpace(r.Pkgbase+" "+command.Sanitize(r.Version)))
 	if r.Source != "" {
 		line("source", r.Source)
