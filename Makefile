@@ -7,12 +7,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/caur-build/caur/internal/command.version=$(VERSION))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+SBOM := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 TESTFLAGS ?=
 
 # Packages that calculate much and share little: the race detector makes them ten times slower. 'make race' is for all.
 CALCULATING := /caur-ci/internal/(cli|review)$$|/internal/(pkgbuild|syncdb|publish)$$|/pkg/srcinfo$$
 
-.PHONY: help build demo test race load lint bench stats clean
+.PHONY: help build demo test race load lint bench stats dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +50,9 @@ bench: ## benchmarks, on data of real size
 
 stats: ## the size budgets of the code
 	.ci/stats
+
+dist: ## a release in dist/: tarballs, source, SBOMs, PKGBUILD, checksums
+	.ci/dist '$(VERSION)' $(SBOM)
 
 clean: ## remove what was built here
 	rm -rf bin dist .cache artifacts
