@@ -2,6 +2,7 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,10 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // commandLine is what the reference, which is made from the code, says of a command.
-type commandLine struct{ flags map[string]bool } // flag → takes a value
+type commandLine struct {
+	flags map[string]bool // flag → takes a value
+	most  int             // arguments, -1 where there is no bound
+}
 
 var (
 	heading  = regexp.MustCompile("^##? (caur-(?:ci|exec)(?: [a-z-]+)*)$")
@@ -27,17 +32,21 @@ func reference(t *testing.T) map[string]commandLine {
 	t.Helper()
 	known := map[string]commandLine{}
 	for _, page := range []string{"caur-ci.md", "caur-exec.md"} {
-		var now commandLine
+		var path string
 		for line := range strings.Lines(read(t, filepath.Join("reference", page))) {
 			line = strings.TrimSuffix(line, "\n")
 			if m := heading.FindStringSubmatch(line); m != nil {
-				now = commandLine{flags: map[string]bool{"--help": false, "-h": false, "--version": false}}
-				known[m[1]] = now
+				path = m[1]
+				known[path] = commandLine{flags: map[string]bool{"--help": false, "-h": false, "--version": false}, most: -2}
 			} else if m := flagRow.FindStringSubmatch(line); m != nil {
-				now.flags[m[2]] = m[3] != ""
+				known[path].flags[m[2]] = m[3] != ""
 				if m[1] != "" {
-					now.flags[m[1]] = m[3] != ""
+					known[path].flags[m[1]] = m[3] != ""
 				}
+			} else if usage, ok := strings.CutPrefix(line, path); ok && path != "" && known[path].most == -2 {
+				c := known[path]
+				c.most = mostArgs(usage)
+				known[path] = c
 			}
 		}
 	}
@@ -45,6 +54,24 @@ func reference(t *testing.T) map[string]commandLine {
 		t.Fatalf("only %d commands in the reference", len(known))
 	}
 	return known
+}
+
+var optionalFlags = regexp.MustCompile(`\[(flags|-[^\]]*)\]`)
+
+// mostArgs counts the arguments in a usage line, -1 where it does not bound them.
+func mostArgs(usage string) int {
+	if strings.ContainsAny(usage, "…{") || strings.Contains(usage, "...") {
+		return -1
+	}
+	n := 0
+	for word := range strings.FieldsSeq(optionalFlags.ReplaceAllString(usage, "")) {
+		if strings.HasPrefix(word, "-") {
+			n-- // a flag that is required, and its value
+			continue
+		}
+		n++
+	}
+	return n
 }
 
 func read(t *testing.T, name string) string {
@@ -97,7 +124,8 @@ func TestWrongCommandLinesAreFound(t *testing.T) {
 	for text, right := range map[string]bool{
 		"caur-ci on-commit --dry-run": true, "FOO=1 caur-ci -C repo queue --json | jq .": true, "caur-exec repo verify my-repo --deep && true": true,
 		"caur-exec queue export queue.jsonl": true, "caur-ci on-comit": false, "sudo caur-exec repo verfy x": false, "true && caur-ci queue --jsn": false,
-		"caur-exec --no-such queue": false,
+		"caur-exec --no-such queue": false, "caur-exec repo history my-repo yay": false, "caur-exec repo history yay": true,
+		"caur-exec queue export a b": false, "caur-ci review a b": true, "caur-ci why a b": false, "caur-exec reconcile --database x": true,
 	} {
 		for _, words := range invocations(text) {
 			if problem := check(known, words); (problem == "") != right {
@@ -135,7 +163,7 @@ func invocations(line string) [][]string {
 	var list [][]string
 	var now []string
 	start := true
-	for _, word := range strings.Fields(line) {
+	for _, word := range fields(line) {
 		switch {
 		case strings.HasPrefix(word, "#"):
 			return end(list, now)
@@ -152,6 +180,20 @@ func invocations(line string) [][]string {
 	return end(list, now)
 }
 
+// fields splits at blanks outside of quotes.
+func fields(line string) []string {
+	var quote rune
+	return strings.FieldsFunc(line, func(r rune) bool {
+		switch {
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote = r
+		case r == quote:
+			quote = 0
+		}
+		return quote == 0 && unicode.IsSpace(r)
+	})
+}
+
 func end(list [][]string, now []string) [][]string {
 	if len(now) > 1 {
 		return append(list, now)
@@ -161,7 +203,7 @@ func end(list [][]string, now []string) [][]string {
 
 // check says what is wrong with a call: an unknown command or flag.
 func check(known map[string]commandLine, words []string) string {
-	path, flags := words[0], []string{}
+	path, flags, args := words[0], []string{}, 0
 	for i := 1; i < len(words); i++ {
 		word := words[i]
 		if strings.HasPrefix(word, "-") && word != "-" && word != "--" {
@@ -182,6 +224,12 @@ func check(known map[string]commandLine, words []string) string {
 		if isGroup(known, path) && regexp.MustCompile(`^[a-z]+$`).MatchString(word) {
 			return "no such command of " + path + ": " + word
 		}
+		if word != "…" && !strings.HasPrefix(word, "[") { // as in a usage line
+			args++
+		}
+	}
+	if most := known[path].most; most >= 0 && args > most && path != words[0] {
+		return fmt.Sprintf("%s takes at most %d arguments, here are %d", path, most, args)
 	}
 	for _, name := range flags {
 		_, own := known[path].flags[name]
