@@ -1,4 +1,4 @@
-// Package buildlog keeps the output of builds in Redis and hands it to
+// Package buildlog keeps the output of builds in Redis, later in files, and hands it to
 // followers while it grows (executor.md section 5).
 //
 // Words:
@@ -24,6 +24,10 @@
 //     logs that a process follows share one blocking Redis call.
 //   - A log without END whose job the queue no longer knows ends as well, so a
 //     follower never hangs for ever (Options.Live).
+//   - With Options.Path, [Store.Keep] moves a log from Redis to a file a while
+//     after its END: to a temporary name, fsynced, renamed, and only then taken
+//     out of Redis. Reading looks in both. A job that runs again writes on in
+//     Redis, and its log is moved as a whole once more.
 //   - Logs expire Options.Retention after the last byte.
 //
 // The Redis keys are built in keys.go and used nowhere else. All of them share

@@ -2,6 +2,7 @@ package buildlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -45,6 +46,7 @@ type Follower struct {
 	stop   context.CancelFunc
 	info   Info
 	tail   *liveTail // nil for a log that has ended
+	moved  bool      // the tail is of no use any more: a file has the log
 	offset int64
 	ready  [][]byte // read from Redis and not yet handed out
 	part   []byte   // rest of a chunk that Read has begun
@@ -63,6 +65,9 @@ func (s *Store) Follow(ctx context.Context, k Key, offset int64) (*Follower, err
 	if offset < 0 {
 		return nil, fmt.Errorf("follow log %s: negative offset %d", k, offset)
 	}
+	if s.disk == nil && offset < info.moved {
+		return nil, fmt.Errorf("log %s was moved to a file and LOGS_PATH is not set here: %w", k, ErrNotFound)
+	}
 	f := &Follower{store: s, info: info, offset: offset}
 	if info.Ended.IsZero() {
 		if f.tail, err = s.hub.join(info); err != nil {
@@ -71,6 +76,13 @@ func (s *Store) Follow(ctx context.Context, k Key, offset int64) (*Follower, err
 	}
 	f.ctx, f.stop = context.WithCancel(ctx)
 	return f, nil
+}
+
+// followEnded reads a log that has ended.
+func (s *Store) followEnded(ctx context.Context, info Info) *Follower {
+	f := &Follower{store: s, info: info}
+	f.ctx, f.stop = context.WithCancel(ctx)
+	return f
 }
 
 // Info is what was known of the log when following began.
@@ -113,7 +125,7 @@ func (f *Follower) Next() ([]byte, error) {
 		if len(f.ready) > 0 {
 			return f.handOut(), nil
 		}
-		if f.tail == nil {
+		if f.tail == nil || f.moved {
 			if f.offset >= f.info.Size {
 				return nil, io.EOF
 			}
@@ -131,6 +143,10 @@ func (f *Follower) Next() ([]byte, error) {
 		case len(data) > 0:
 			f.offset += int64(len(data))
 			return data, nil
+		case errors.Is(err, errMoved):
+			if err := f.toFile(); err != nil {
+				return nil, err
+			}
 		case err != nil:
 			return nil, err
 		default:
@@ -142,6 +158,19 @@ func (f *Follower) Next() ([]byte, error) {
 	}
 }
 
+// toFile goes on with the file of a log that ended and was moved before its END came by.
+func (f *Follower) toFile() error {
+	info, err := f.store.Info(f.ctx, f.info.Key)
+	if err != nil {
+		return err
+	}
+	if info.Ended.IsZero() || info.Size < f.offset {
+		return fmt.Errorf("read log %s: %w", f.info.Key, errCutBack) // it is written anew
+	}
+	f.info, f.moved = info, true
+	return nil
+}
+
 func (f *Follower) handOut() []byte {
 	data := f.ready[0]
 	f.ready[0] = nil
@@ -150,7 +179,7 @@ func (f *Follower) handOut() []byte {
 	return data
 }
 
-// readHistory fills ready with what Redis holds from the offset on, up to limit.
+// readHistory fills ready with what Redis or the file holds from the offset on, up to limit.
 func (f *Follower) readHistory(limit int64) error {
 	select {
 	case f.store.history <- struct{}{}:
@@ -158,7 +187,7 @@ func (f *Follower) readHistory(limit int64) error {
 		return context.Cause(f.ctx)
 	}
 	defer func() { <-f.store.history }()
-	entries, err := f.store.entriesAt(f.ctx, f.info.Key, f.offset)
+	entries, err := f.store.piecesAt(f.ctx, f.info, f.offset)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 var luaFiles embed.FS
 
 // scripts are the only places that write to Redis.
-type scripts struct{ open, append, end *redis.Script }
+type scripts struct{ open, append, end, moved *redis.Script }
 
 func loadScripts() scripts {
 	load := func(name string) *redis.Script {
@@ -23,13 +23,13 @@ func loadScripts() scripts {
 		}
 		return redis.NewScript(string(text))
 	}
-	return scripts{open: load("open"), append: load("append"), end: load("end")}
+	return scripts{open: load("open"), append: load("append"), end: load("end"), moved: load("moved")}
 }
 
 // Key layout. pkgbase never holds a colon (queue and web check names), so the
 // parts cannot run into each other.
 //
-//	{caur-log}:meta:PKGBASE:TIMESTAMP    hash: token size started builder mark marks [status ended]
+//	{caur-log}:meta:PKGBASE:TIMESTAMP    hash: token size started builder mark marks [status ended moved]
 //	{caur-log}:data:PKGBASE:TIMESTAMP    stream: one entry a chunk, and END
 //	{caur-log}:times:PKGBASE:TIMESTAMP   sorted set of OFFSET:MILLISECONDS by OFFSET: when the log was that long
 //	{caur-log}:index:PKGBASE             sorted set of the timestamps that have a log

@@ -59,6 +59,8 @@ func (h *hub) check(ctx context.Context, t *liveTail) {
 	case err != nil: // Redis is out of reach: the reader deals with that
 	case info.Size < end:
 		h.endLocked(t, errCutBack)
+	case info.moved > 0 && !info.Ended.IsZero(): // its END is not in Redis any more
+		h.endLocked(t, errMoved)
 	case live:
 		t.strikes = 0
 	default:

@@ -1,9 +1,11 @@
 package buildlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,6 +27,8 @@ var (
 	// ErrSuperseded says that another writer has taken the log over, which
 	// happens when the job's lease was lost and another builder runs it.
 	ErrSuperseded = errors.New("another builder writes this log now")
+	// ErrForbidden says that the user of Redis may read logs and not take them out.
+	ErrForbidden = errors.New("the Redis user of this role may not take logs out of Redis")
 	// ErrClosed says that the writer, follower or store was closed.
 	ErrClosed = errors.New("log is closed")
 )
@@ -57,6 +61,12 @@ type Options struct {
 	// log that has no END and does not grow. Without it only END ends a follower.
 	Live         func(context.Context, Key) (bool, error)
 	LiveInterval time.Duration
+	// Path is the folder to which ended logs are moved (LOGS_PATH); without it they stay in Redis. All processes that serve a
+	// log must have the same folder.
+	Path string
+	// MoveAfter is how long after its END a log is moved: others may just be reading its end (default 1 minute).
+	// MoveInterval is how often Keep looks (default 1 minute).
+	MoveAfter, MoveInterval time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +85,12 @@ func (o Options) withDefaults() Options {
 	if o.LiveInterval <= 0 {
 		o.LiveInterval = 15 * time.Second
 	}
+	if o.MoveAfter <= 0 {
+		o.MoveAfter = time.Minute
+	}
+	if o.MoveInterval <= 0 {
+		o.MoveInterval = time.Minute
+	}
 	return o
 }
 
@@ -85,6 +101,7 @@ type Store struct {
 	scripts scripts
 	codec   *codec
 	hub     *hub
+	disk    *disk         // nil: logs stay in Redis
 	history chan struct{} // one slot for each history read under way
 }
 
@@ -102,6 +119,9 @@ func NewStore(rdb redis.UniversalClient, opt Options) *Store {
 		history: make(chan struct{}, historyReads),
 	}
 	s.hub = newHub(s)
+	if s.opt.Path != "" {
+		s.disk = newDisk(s.opt.Path, s.codec)
+	}
 	return s
 }
 
@@ -117,10 +137,26 @@ type Info struct {
 	Ended   time.Time // zero without END
 	Status  int       // number of executor.md section 1; meaningless without END
 	token   int64
+	moved   int64 // that many bytes are in a file and not in Redis
 }
 
 // Info describes one log; [ErrNotFound] when there is none.
 func (s *Store) Info(ctx context.Context, k Key) (Info, error) {
+	info, err := s.redisInfo(ctx, k)
+	if err == nil || s.disk == nil {
+		return info, err
+	}
+	kept, diskErr := s.disk.info(k) // Redis has lost it, or does not answer
+	switch {
+	case diskErr == nil:
+		return kept, nil
+	case missing(diskErr):
+		return Info{}, err
+	}
+	return Info{}, errors.Join(err, diskErr)
+}
+
+func (s *Store) redisInfo(ctx context.Context, k Key) (Info, error) {
 	fields, err := s.rdb.HGetAll(ctx, metaKey(k)).Result()
 	if err != nil {
 		return Info{}, fmt.Errorf("look up log %s: %w", k, err)
@@ -132,7 +168,7 @@ func (s *Store) Info(ctx context.Context, k Key) (Info, error) {
 		n, _ := strconv.ParseInt(fields[field], 10, 64) // written by our scripts; absent is 0
 		return n
 	}
-	info := Info{Key: k, Size: number("size"), Builder: fields["builder"], token: number("token"),
+	info := Info{Key: k, Size: number("size"), Builder: fields["builder"], token: number("token"), moved: number("moved"),
 		Started: time.UnixMilli(number("started")), Status: int(number("status"))}
 	if fields["status"] != "" {
 		info.Ended = time.UnixMilli(number("ended"))
@@ -155,6 +191,31 @@ func (s *Store) Newest(ctx context.Context, pkgbase string) (Key, error) {
 // List gives the newest logs of a pkgbase, newest first, at most limit. Expired
 // logs are taken out of the index on the way.
 func (s *Store) List(ctx context.Context, pkgbase string, limit int) ([]Info, error) {
+	infos, err := s.listRedis(ctx, pkgbase, limit)
+	if s.disk == nil {
+		return infos, err
+	}
+	stamps, diskErr := s.disk.stamps(pkgbase)
+	if diskErr != nil {
+		return nil, errors.Join(err, fmt.Errorf("list logs of %s: %w", pkgbase, diskErr))
+	}
+	slices.SortFunc(stamps, func(a, b int64) int { return cmp.Compare(b, a) })
+	for _, stamp := range stamps[:min(len(stamps), limit)] {
+		if slices.ContainsFunc(infos, func(i Info) bool { return i.Key.Timestamp == stamp }) {
+			continue
+		}
+		if kept, err := s.disk.info(Key{pkgbase, stamp}); err == nil { // else it was just removed, or reading it will say why not
+			infos = append(infos, kept)
+		}
+	}
+	if len(infos) == 0 {
+		return nil, err
+	}
+	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(b.Key.Timestamp, a.Key.Timestamp) })
+	return infos[:min(len(infos), limit)], nil
+}
+
+func (s *Store) listRedis(ctx context.Context, pkgbase string, limit int) ([]Info, error) {
 	var infos []Info
 	for len(infos) < limit {
 		// Found entries stay and missing ones are removed, so those that were
@@ -171,7 +232,7 @@ func (s *Store) List(ctx context.Context, pkgbase string, limit int) ([]Info, er
 			if err != nil {
 				return nil, fmt.Errorf("list logs of %s: index has %q", pkgbase, stamp)
 			}
-			info, err := s.Info(ctx, Key{pkgbase, ts})
+			info, err := s.redisInfo(ctx, Key{pkgbase, ts})
 			switch {
 			case errors.Is(err, ErrNotFound):
 				if err := s.rdb.ZRem(ctx, indexKey(pkgbase), stamp).Err(); err != nil {

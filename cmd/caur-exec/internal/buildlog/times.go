@@ -18,10 +18,19 @@ type Mark struct {
 // program wrote, has none.
 func (s *Store) Times(ctx context.Context, k Key) ([]Mark, error) {
 	texts, err := s.rdb.ZRange(ctx, timesKey(k), 0, -1).Result()
+	marks := make([]Mark, 0, len(texts))
+	if s.disk != nil {
+		kept, diskErr := s.keptMarks(ctx, k)
+		if err == nil {
+			err = diskErr
+		} else if diskErr == nil && len(kept) > 0 {
+			err = nil // Redis is away
+		}
+		marks = append(marks, kept...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the times of log %s: %w", k, err)
 	}
-	marks := make([]Mark, 0, len(texts))
 	for _, text := range texts {
 		left, right, _ := strings.Cut(text, ":")
 		offset, err1 := strconv.ParseInt(left, 10, 64)
@@ -40,4 +49,17 @@ func (s *Store) Times(ctx context.Context, k Key) ([]Mark, error) {
 		}
 	}
 	return marks, nil
+}
+
+// keptMarks gives the marks of the part of a log that is in a file and not in Redis.
+func (s *Store) keptMarks(ctx context.Context, k Key) ([]Mark, error) {
+	info, err := s.Info(ctx, k)
+	if err != nil || info.moved == 0 {
+		return nil, nil // there is none; of what else is wrong the caller hears from Redis
+	}
+	marks, err := s.disk.marks(k)
+	if missing(err) {
+		return nil, nil
+	}
+	return marks, err
 }

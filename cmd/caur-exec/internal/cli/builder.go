@@ -34,7 +34,7 @@ takes no more jobs, finishes those that it has, and ends; 'caur-exec drain' asks
 			}
 			drain, stop := drainSignal()
 			defer stop()
-			return a.run(cmd.Context(), s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error {
+			return a.run(cmd.Context(), s.Redis, s.Logs, keptLogs{}, s.Builder.Hostname, func(w *work) error {
 				w.builder(s.Builder, drain)
 				return nil
 			})

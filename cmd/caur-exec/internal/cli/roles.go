@@ -29,6 +29,7 @@ type (
 		Web     web.Settings
 		Metrics metrics.Settings
 		Logs    logSettings
+		Kept    keptLogs
 		Redis   redisconn.Config
 	}
 	builderRole struct {
@@ -42,6 +43,7 @@ type (
 		Web      web.Settings
 		Metrics  metrics.Settings
 		Logs     logSettings
+		Kept     keptLogs
 		Redis    redisconn.Config
 	}
 )
@@ -82,7 +84,7 @@ serves them too; this is for a machine of its own.` + settingsHelp(webRole{}) + 
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}
-			return a.run(cmd.Context(), s.Redis, s.Logs, "", func(w *work) error {
+			return a.run(cmd.Context(), s.Redis, s.Logs, s.Kept, "", func(w *work) error {
 				w.measure(s.Metrics)
 				return w.web(s.Web)
 			})
@@ -110,7 +112,7 @@ a time publishes to a target repo.` + settingsHelp(databaseRole{}) + exitStatus,
 			if err := a.load(cmd.Context(), &s); err != nil {
 				return err
 			}
-			return a.run(cmd.Context(), s.Redis, s.Logs, "", func(w *work) error {
+			return a.run(cmd.Context(), s.Redis, s.Logs, s.Kept, "", func(w *work) error {
 				w.measure(s.Metrics)
 				if err := w.database(s.Database, s.Notify); err != nil {
 					return err
@@ -140,7 +142,7 @@ type work struct {
 
 // run connects to Redis, starts roles, and returns when all have ended: because ctx has, or because one failed, which
 // ends the others.
-func (a *app) run(ctx context.Context, where redisconn.Config, logs logSettings, name string, start func(*work) error) error {
+func (a *app) run(ctx context.Context, where redisconn.Config, logs logSettings, kept keptLogs, name string, start func(*work) error) error {
 	rdb, err := redisconn.Open(ctx, where)
 	if err != nil {
 		return redisError(err)
@@ -148,9 +150,10 @@ func (a *app) run(ctx context.Context, where redisconn.Config, logs logSettings,
 	w := &work{log: a.io.Logger(), rdb: rdb, queue: queue.New(rdb)}
 	w.snapshots = web.NewSnapshots(w.queue.Snapshot, time.Now)
 	w.logs = buildlog.NewStore(rdb, buildlog.Options{
-		Retention: logs.Retention.Duration, MaxBytes: logs.MaxMiB << 20, Builder: name, Live: w.snapshots.Live,
+		Retention: logs.Retention.Duration, MaxBytes: logs.MaxMiB << 20, Builder: name, Live: w.snapshots.Live, Path: kept.Path,
 	})
 	w.group, w.ctx = errgroup.WithContext(ctx)
+	w.role("logs", func(ctx context.Context) error { return w.logs.Keep(ctx, w.tellOfLogs) })
 	if err = start(w); err != nil {
 		w.group.Go(func() error { return err }) // ends those that were started before it
 	}
@@ -164,6 +167,15 @@ func (a *app) run(ctx context.Context, where redisconn.Config, logs logSettings,
 		return nil
 	}
 	return err
+}
+
+// tellOfLogs tells that logs could not be moved to LOGS_PATH, or be removed there.
+func (w *work) tellOfLogs(err error) {
+	if errors.Is(err, buildlog.ErrForbidden) {
+		w.log.Info("this role reads LOGS_PATH and moves no logs there: its Redis user may not; the database role's may", "error", err)
+		return
+	}
+	w.log.Error("logs could not be moved to LOGS_PATH; they stay in Redis and it is tried again", "error", err)
 }
 
 func (w *work) role(name string, run func(context.Context) error) {

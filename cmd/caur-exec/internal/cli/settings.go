@@ -21,6 +21,11 @@ type logSettings struct {
 	MaxMiB    int64     `env:"LOGS_MAX_MIB, default=128" help:"most that is kept of one log, in MiB"`
 }
 
+// keptLogs are the settings of roles that serve and keep logs, but do not write them.
+type keptLogs struct {
+	Path string `env:"LOGS_PATH" help:"folder to which logs are moved from Redis a minute after a build has ended; all roles with web pages need the same (default: they stay in Redis)"`
+}
+
 // Check says what is wrong with the values.
 func (s *logSettings) Check() []string {
 	if s.MaxMiB < 1 {

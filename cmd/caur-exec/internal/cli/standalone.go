@@ -29,6 +29,7 @@ type allRoles struct {
 	Web      web.Settings
 	Metrics  metrics.Settings
 	Logs     logSettings
+	Kept     keptLogs
 	Redis    redisconn.Config
 }
 
@@ -102,7 +103,7 @@ func (s *allRoles) hideSecrets() error {
 }
 
 func (a *app) runAll(ctx context.Context, s *allRoles, serve bool) error {
-	return a.run(ctx, s.Redis, s.Logs, s.Builder.Hostname, func(w *work) error {
+	return a.run(ctx, s.Redis, s.Logs, s.Kept, s.Builder.Hostname, func(w *work) error {
 		w.measure(s.Metrics)
 		if serve {
 			if err := w.web(s.Web); err != nil {
