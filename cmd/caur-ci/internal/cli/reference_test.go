@@ -3,6 +3,8 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/caur-build/caur/internal/command"
@@ -69,8 +71,50 @@ func settingsPage(t *testing.T) string {
 		"A variable that is not a key of a file may also be given as a file: `REDIS_PASSWORD_FILE=/run/secrets/redis` for `REDIS_PASSWORD`.", []reference.Group{
 		{Title: "`.ci/config`", Text: "At the top of the repository; the environment wins over it.", Settings: keys(state.RootKeys())},
 		{Title: "`PKGDIR/.CI/config`", Text: "Of one package.", Settings: keys(state.PackageKeys())},
+		{Title: "Inputs of a pipeline", Text: "What whoever starts a pipeline gives it. Commands read them where an argument or flag is not given. What a forge itself sets in its jobs (`CI_COMMIT_SHA`, `GITHUB_REPOSITORY`, …) is read, too.", Settings: pipelineInputs},
 		{Title: "Where updates come from", Text: "Environment of `caur-ci on-schedule` and `caur-ci check`.", Settings: rows(t, &upstreamSettings{})},
 		{Title: "Pushing to the AUR", Text: "Environment of `caur-ci on-commit` and `caur-ci on-schedule`.", Settings: rows(t, &aurKeys{})},
 		{Title: "Redis", Text: "Environment, or `.ci/config` for the keys that stand above.", Settings: rows(t, &redisconn.Config{})},
 	})
 }
+
+// pipelineInputs are the variables that single commands read.
+var pipelineInputs = []reference.Setting{
+	{Name: "PACKAGES", Help: "packages of `caur-ci schedule`, `bump` and `drop`"},
+	{Name: "ADD_PACKAGES", Help: "packages of `caur-ci add`, each as PKGBASE/SOURCE"},
+	{Name: "REQUEST_ORIGIN", Help: "`caur-ci add --origin`"},
+	{Name: "CUSTOM_REQUEST_REASON", Help: "`caur-ci add --reason`"},
+	{Name: "REQUEST_REASON", Help: "the same, where CUSTOM_REQUEST_REASON is not set; unset is none"},
+	{Name: "TRIGGER", Help: "`caur-ci on-schedule --trigger`"},
+	{Name: "CI_ARCH", Default: "x86_64", Help: "architecture of the builds"},
+	{Name: "SKIP_ON_COMMIT_CHECK", Default: "false", Help: "true: `caur-ci on-schedule` does not want the last on-commit pipeline to have ended well"},
+	{Name: "LOGS_URL", Help: "address of the page that shows a log; `caur-ci logs --server` wins"},
+}
+
+// readVariable finds the names of variables that the code asks the environment for.
+var readVariable = regexp.MustCompile(`(?:\bget|Getenv)\("([A-Z_]+)"\)`)
+
+func TestEveryVariableThatIsReadIsInTheReference(t *testing.T) {
+	page := settingsPage(t)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range readVariable.FindAllStringSubmatch(string(data), -1) {
+			if !ofForge.MatchString(m[1]) && !strings.Contains(page, "| `"+m[1]+"` |") {
+				t.Errorf("%s reads %s, which is not on the page of settings", file, m[1])
+			}
+		}
+	}
+}
+
+// ofForge are variables that the forge or git sets.
+var ofForge = regexp.MustCompile(`^(GITHUB_|GITLAB_|CI_(COMMIT|PIPELINE|PROJECT|JOB|DEFAULT_BRANCH|SERVER)|GIT_)`)
