@@ -6,6 +6,7 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w $(if $(VERSION),-X github.com/caur-build/caur/internal/command.version=$(VERSION))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 SBOM := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 TESTFLAGS ?=
@@ -39,10 +40,12 @@ load: ## figures under load: followers, requests, hostile connections, a large l
 	.ci/setup test
 	go test -tags load -run '^TestLoad' -v -timeout 30m ./cmd/caur-exec/internal/web
 
-lint: ## gofmt, go vet, staticcheck, govulncheck
+lint: ## gofmt, go vet, staticcheck, actionlint, shellcheck, govulncheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt -w these files:"; echo "$$bad"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	go run $(ACTIONLINT) template/files/.github/workflows/*.yml
+	shellcheck -x -P SCRIPTDIR template/files/.ci/caur template/files/.ci/check-commits template/files/.ci/hooks/*
 	.ci/vulncheck $(GOVULNCHECK)
 
 bench: ## benchmarks, on data of real size
