@@ -122,7 +122,7 @@ func rootSettings() []setting[RepoConfig] {
 		{Key{Name: "CI_MAX_PARALLEL", Default: "8", Help: "packages checked at once"}, integer(1, 1024, func(c *c) *int { return &c.MaxParallel })},
 		{Key{Name: "CI_CODE_SKIP", Default: "123", Help: "exit status with which prepare says that a build is skipped on purpose"}, integer(1, 255, func(c *c) *int { return &c.CodeSkip })},
 		{Key{Name: "TEMPLATE_ENABLE_UPDATES", Default: "true", Help: "keep the CI files in step with the template", bool: true}, boolean(func(c *c) *bool { return &c.TemplateEnableUpdates })},
-		{Key{Name: "TEMPLATE_REPO", Help: "git URL of the template; empty is the one inside this program"}, setTemplateRepo},
+		{Key{Name: "TEMPLATE_REPO", Help: "template of the CI files: git URL, #, and a full commit hash; empty is the one inside caur-ci"}, setTemplateRepo},
 	}
 }
 

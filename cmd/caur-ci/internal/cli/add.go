@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -140,7 +141,8 @@ func (a *app) adds(ctx context.Context, cfg *state.RepoConfig, c *catalog, wante
 
 // newPackage is a directory with nothing but our own files.
 func newPackage(w addition, o addOptions) (*candidates.Package, error) {
-	texts := map[string]string{".CI/config": "CI_PKGBUILD_SOURCE=" + w.source.String() + "\n"}
+	settings := []byte("CI_PKGBUILD_SOURCE=" + w.source.String() + "\n")
+	own := pkgdir.Dir{".CI/config": {Data: settings}}
 	var info string
 	if o.origin != "" {
 		info += "REQ_ORIGIN=" + o.origin + "\n"
@@ -149,15 +151,15 @@ func newPackage(w addition, o addOptions) (*candidates.Package, error) {
 		info += "REQ_REASON=" + o.reason + "\n"
 	}
 	if info != "" {
-		texts[".CI/info"] = info
+		own[".CI/info"] = pkgdir.File{Data: []byte(info)}
 	}
-	config, _, err := state.ParsePackageConfig(w.pkgbase+"/.CI/config", []byte(texts[".CI/config"]))
+	config, _, err := state.ParsePackageConfig(w.pkgbase+"/.CI/config", settings)
 	if err != nil {
 		return nil, err
 	}
 	return &candidates.Package{
 		Pkgbase: w.pkgbase, Config: config, State: &state.PackageState{},
-		Files: func(context.Context) (pkgdir.Dir, error) { return pkgdirOf(texts), nil },
+		Files: func(context.Context) (pkgdir.Dir, error) { return own.Clone(), nil },
 	}, nil
 }
 
@@ -176,7 +178,7 @@ func (a *app) fetchNew(ctx context.Context, cfg *state.RepoConfig, c *catalog, p
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	newest := *root
-	newest.aurState = newest.aurState.AddDate(-1000, 0, 0) // whatever its age, it is new to this repository
+	newest.aurState = time.Time{} // whatever its age, it is new to this repository
 	up, err := a.newUpstreams(ctx, cfg, &newest, emptyMemory(), &loaded{packages: packages}, false, scratch, o.upstreamOptions)
 	if err != nil {
 		return nil, err

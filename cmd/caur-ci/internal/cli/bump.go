@@ -11,7 +11,6 @@ import (
 	"github.com/caur-build/caur/cmd/caur-ci/internal/candidates"
 	"github.com/caur-build/caur/cmd/caur-ci/internal/commit"
 	"github.com/caur-build/caur/cmd/caur-ci/internal/download"
-	"github.com/caur-build/caur/pkg/pkgdir"
 	"github.com/caur-build/caur/pkg/srcinfo"
 	"github.com/caur-build/caur/pkg/state"
 )
@@ -107,13 +106,4 @@ func versionToBump(p *candidates.Package, built string) (string, error) {
 		return p.Info.Version(), nil
 	}
 	return built, nil
-}
-
-// pkgdirOf makes a package directory of texts.
-func pkgdirOf(texts map[string]string) pkgdir.Dir {
-	dir := pkgdir.Dir{}
-	for name, text := range texts {
-		dir[name] = pkgdir.File{Data: []byte(text)}
-	}
-	return dir
 }

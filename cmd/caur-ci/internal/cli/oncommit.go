@@ -137,7 +137,7 @@ func checkRemote(ctx context.Context, repo *gitrepo.Repo, remote string) error {
 		return fmt.Errorf("look for the remote %s: %w", remote, err)
 	}
 	if !has {
-		return command.Usagef("there is no remote %q to push the tag %s to: name one with --remote, or try --dry-run", remote, scheduledTag)
+		return command.Usagef("there is no remote %q to push to: name one with --remote, or try --dry-run", remote)
 	}
 	return nil
 }
