@@ -274,6 +274,41 @@ func TestManyAsksAreOneRead(t *testing.T) {
 	}
 }
 
+func TestWhoHasChangedTheQueueSeesThatEvenIfAReadBeganBefore(t *testing.T) {
+	started, gate := make(chan int, 4), make(chan *queue.Snapshot)
+	reads := 0 // one at a time
+	s := NewSnapshots(func(context.Context) (*queue.Snapshot, error) {
+		reads++
+		started <- reads
+		return <-gate, nil
+	}, func() time.Time { return time.UnixMilli(0) })
+	before, after := sample(), sample()
+	early := make(chan *view, 1)
+	go func() {
+		v, _ := s.get(t.Context())
+		early <- v
+	}()
+	<-started
+	s.forget()
+	late := make(chan *view, 1)
+	go func() {
+		v, _ := s.get(t.Context())
+		late <- v
+	}()
+	gate <- before
+	if v := <-early; v.queue != before {
+		t.Error("who asked before waits for another read")
+	}
+	<-started
+	gate <- after
+	if v := <-late; v.queue != after {
+		t.Error("who changed the queue got what was read before")
+	}
+	if v, err := s.get(t.Context()); err != nil || v.queue != after || reads != 2 {
+		t.Errorf("%d reads, %v", reads, err)
+	}
+}
+
 func TestLiveIsWhatTheQueueKnows(t *testing.T) {
 	s := NewSnapshots(func(context.Context) (*queue.Snapshot, error) { return sample(), nil }, time.Now)
 	tests := map[buildlog.Key]bool{
